@@ -1,0 +1,41 @@
+"""actscope records what the layers of a neural network compute, and draws it later.
+
+Only the public names stand here. Each is loaded when it is first used, so that
+`import actscope` costs milliseconds and imports no framework and no plotting library.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from actscope.errors import ActscopeError
+
+if TYPE_CHECKING:
+    from actscope import render as render
+    from actscope.extraction import extract as extract
+    from actscope.store.reader import RecordedLayer as RecordedLayer
+    from actscope.store.reader import Recording as Recording
+    from actscope.store.reader import open_recording as open
+
+__version__ = "0.1.0"
+
+__all__ = ["ActscopeError", "RecordedLayer", "Recording", "extract", "open", "render"]
+
+_LOADED_ON_USE = {
+    "extract": ("actscope.extraction", "extract"),
+    "open": ("actscope.store.reader", "open_recording"),
+    "Recording": ("actscope.store.reader", "Recording"),
+    "RecordedLayer": ("actscope.store.reader", "RecordedLayer"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "render":
+        return import_module("actscope.render")
+    if name not in _LOADED_ON_USE:
+        raise AttributeError(f"module 'actscope' has no attribute {name!r}")
+    module, attribute = _LOADED_ON_USE[name]
+    return globals().setdefault(name, getattr(import_module(module), attribute))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,191 @@
+"""What passes between the core and an adapter, and what an adapter must do.
+
+Frozen data and three small protocols: the core never sees a framework's own objects except as
+opaque values that it hands back to the adapter they came from.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+BYTES_PER_ELEMENT = {"bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1}
+
+
+def itemsize(dtype: str) -> int:
+    """Bytes of one element of the logical dtype `dtype`."""
+    return BYTES_PER_ELEMENT.get(dtype) or np.dtype(dtype).itemsize
+
+
+@dataclass(frozen=True)
+class InputInfo:
+    """One input of a model: its name, the shape of a batch (None where free), and its dtype."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One batch of inputs, flat, with how they were handed over.
+
+    Attributes:
+        arrays: one array of shape `(N, ...)` per input.
+        names: the keys where the inputs came as a dict, else empty.
+        single: whether there is one input that was given bare, outside any list or dict.
+    """
+
+    arrays: tuple[Array, ...]
+    names: tuple[str, ...] = ()
+    single: bool = True
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+
+@dataclass(frozen=True)
+class OutputInfo:
+    """One tensor that one call of a layer returns: `(path, call, index)`.
+
+    Attributes:
+        path: the layer's path.
+        class_name: the layer's class.
+        order: position in the order of execution, from 0.
+        call: which call of the layer, from 0; above 0 only for shared layers.
+        index: which of the tensors that the call returned, from 0.
+        key: the name of that tensor where the layer returned a dict, else empty.
+        shape: shape of one sample, without the sample axis.
+        dtype: logical dtype, such as `"float32"` or `"bfloat16"`.
+        axes: a name for each axis of `shape`, such as `("y", "x", "channel")`.
+        data_format: `"channels_last"`, `"channels_first"`, or empty where it means nothing.
+    """
+
+    path: str
+    class_name: str
+    order: int
+    call: int
+    index: int
+    key: str
+    shape: tuple[int, ...]
+    dtype: str
+    axes: tuple[str, ...]
+    data_format: str = ""
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes that one sample of this output takes."""
+        return prod(self.shape) * itemsize(self.dtype)
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One layer of a model, and what it was seen to return.
+
+    Attributes:
+        path: names joined by `/` from the model down.
+        class_name: the layer's class.
+        parameters: how many weights it holds, its own and its sublayers'.
+        outputs: one entry per call and tensor; empty where nothing can be recorded.
+        note: why nothing can be recorded, or which outputs were left out and why.
+    """
+
+    path: str
+    class_name: str
+    parameters: int
+    outputs: tuple[OutputInfo, ...] = ()
+    note: str = ""
+
+    @property
+    def depth(self) -> int:
+        """How far below the model the layer stands; 0 is one level down."""
+        return self.path.count("/")
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes that one sample of all the layer's outputs takes."""
+        return sum(output.bytes_per_sample for output in self.outputs)
+
+
+@runtime_checkable
+class Step(Protocol):
+    """A compiled forward pass that returns the chosen outputs of one batch."""
+
+    def launch(self, inputs: Sequence[Array]) -> Any:
+        """Start the pass over one batch; return what `fetch` needs, without waiting for it."""
+
+    def fetch(self, launched: Any) -> list[Array]:
+        """Wait for a launched pass; return one host array `(N, *shape)` per chosen output.
+
+        The arrays are C-contiguous, in the order of the outputs asked for. A dtype that NumPy
+        lacks comes as unsigned integers of the same width.
+        """
+
+
+@runtime_checkable
+class Trace(Protocol):
+    """A model seen running on a batch of a given shape."""
+
+    @property
+    def layers(self) -> Sequence[LayerInfo]:
+        """Every layer, in the order of execution, those that never ran at the end."""
+
+    def compile(self, outputs: Sequence[OutputInfo]) -> Step:
+        """A step that returns `outputs`, which are some of those in `layers`."""
+
+
+@dataclass(frozen=True)
+class ModelProvenance:
+    """What tells one model from another.
+
+    Attributes:
+        model: the model's name.
+        weights_sha256: hash over every weight's dtype, shape and bytes, in the model's order.
+        configuration: the model's configuration as JSON text, or empty where it has none.
+        policy: the dtype policy, such as `"float32"` or `"mixed_bfloat16"`.
+        software: versions by name, such as `{"keras": "3.15.1", "jax": "0.10.2"}`.
+        framework: such as `"keras"`.
+        backend: such as `"jax"`.
+        device: such as `"cpu"` or the accelerator's name.
+    """
+
+    model: str
+    weights_sha256: str
+    configuration: str
+    policy: str
+    framework: str
+    backend: str
+    device: str
+    software: Mapping[str, str] = field(default_factory=dict)
+
+
+class Adapter(Protocol):
+    """What a model framework must do for actscope; found by the entry point `actscope.adapters`.
+
+    An adapter leaves the model as it found it: weights, state and training settings.
+    """
+
+    name: str
+
+    def accepts(self, model: object) -> bool:
+        """Whether `model` belongs to this framework; must not import the framework to say no."""
+
+    def load(self, source: str, *, backend: str | None, structure_only: bool) -> object:
+        """The model in a file, or that `package.module:callable` returns, on `backend`.
+
+        `structure_only` promises that nothing will be computed with its weights.
+        """
+
+    def inputs(self, model: Any) -> Sequence[InputInfo] | None:
+        """The model's declared inputs, or None where it declares none."""
+
+    def trace(self, model: Any, example: Inputs) -> Trace:
+        """Run the model once, as abstractly as the framework allows, on `example`'s shapes."""
+
+    def provenance(self, model: Any) -> ModelProvenance:
+        """What identifies the model and where it runs."""

@@ -1,0 +1,1 @@
+"""The recording on disk: its schema (pure), the writer, and the reader."""

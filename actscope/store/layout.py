@@ -1,0 +1,148 @@
+"""Creates the file of a recording: every group, dataset and attribute, at full size, once.
+
+After this the HDF5 library never touches the file again: rows and their count are written at the
+offsets returned here, so the metadata cannot be torn whenever the process dies.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from actscope.store import schema
+from actscope.store.schema import RecordingPlan, TensorPlan
+
+ALIGNMENT = 4096
+"""Datasets of this many bytes or more start at a multiple of it, for direct and mapped access."""
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """Where in the file the bytes go: the row count, and the first row of each tensor."""
+
+    rows: int
+    tensors: tuple[int, ...]
+
+
+def create(path: Path, plan: RecordingPlan) -> Offsets:
+    """Write the file `path` for `plan`, with no rows committed, and return its offsets."""
+    with h5py.File(
+        path, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT, locking=False
+    ) as file:
+        file.attrs[schema.ENCODING_TYPE] = schema.ENCODING
+        file.attrs[schema.ENCODING_VERSION] = schema.VERSION
+        file.attrs[schema.PROVENANCE] = plan.provenance
+        rows = _dataset(file, schema.ROWS, (1,), h5py.h5t.STD_I64LE)
+        rows[...] = 0
+        sample = _dataset(file, schema.SAMPLE, (plan.samples,), h5py.h5t.STD_I64LE)
+        sample[...] = np.arange(plan.samples)
+        sample.make_scale(schema.SAMPLE)
+        _write_samples(file.create_group(schema.SAMPLES), plan, sample)
+        datasets = _create_tensors(file, plan, sample)
+        # A dataset without elements has no place in the file, and nothing is written to it.
+        return Offsets(rows.id.get_offset(), tuple(data.id.get_offset() or 0 for data in datasets))
+
+
+def _dataset(
+    group: h5py.Group, name: str, shape: tuple[int, ...], type_id: h5py.h5t.TypeID
+) -> h5py.Dataset:
+    """A contiguous dataset whose bytes have their place in the file at once, unfilled."""
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.CONTIGUOUS)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    creation.set_obj_track_times(False)
+    space = h5py.h5s.create_simple(shape)
+    return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), type_id, space, creation))
+
+
+def _write_samples(group: h5py.Group, plan: RecordingPlan, sample: h5py.Dataset) -> None:
+    if plan.ids:
+        _write_column(group, schema.IDS, fixed_text(plan.ids), sample)
+    if plan.labels is not None:
+        labels = plan.labels
+        if labels.dtype.kind in "UO":
+            labels = fixed_text([str(label) for label in labels])
+        _write_column(group, schema.LABELS, labels, sample)
+
+
+def _write_column(
+    group: h5py.Group, name: str, values: np.ndarray, sample: h5py.Dataset  # type: ignore[type-arg]
+) -> None:
+    text = h5py.string_dtype("utf-8", values.itemsize) if values.dtype.kind == "S" else None
+    dataset = group.create_dataset(name, data=values, dtype=text)
+    dataset.dims[0].attach_scale(sample)
+
+
+def fixed_text(values: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]
+    """Texts as fixed-length UTF-8, as long as the longest."""
+    encoded = [value.encode() for value in values]
+    return np.array(encoded, dtype=f"S{max(1, *map(len, encoded))}" if encoded else "S1")
+
+
+def _create_tensors(
+    file: h5py.File, plan: RecordingPlan, sample: h5py.Dataset
+) -> list[h5py.Dataset]:
+    datasets = []
+    for name, members in groupby(plan.tensors, key=lambda tensor: tensor.group):
+        group = file.require_group(name)
+        _write_attributes(group, plan.groups.get(name, {}))
+        tensors = list(members)
+        for tensor, scales in zip(tensors, schema.scale_names(tensors), strict=True):
+            datasets.append(_create_tensor(group, plan.samples, tensor, scales, sample))
+    return datasets
+
+
+def _create_tensor(
+    group: h5py.Group,
+    samples: int,
+    tensor: TensorPlan,
+    scales: Sequence[str],
+    sample: h5py.Dataset,
+) -> h5py.Dataset:
+    dataset = _dataset(group, tensor.name, (samples, *tensor.shape), type_of(tensor.dtype))
+    _write_attributes(dataset, tensor.attributes)
+    dataset.attrs[schema.DTYPE] = tensor.dtype
+    dataset.attrs[schema.AXES] = np.array(
+        [schema.SAMPLE, *tensor.axes], dtype=h5py.string_dtype("utf-8")
+    )
+    dataset.dims[0].label = schema.SAMPLE
+    dataset.dims[0].attach_scale(sample)
+    for position, (scale, length) in enumerate(zip(scales, tensor.shape, strict=True), start=1):
+        dataset.dims[position].label = tensor.axes[position - 1]
+        dataset.dims[position].attach_scale(_axis(group, scale, length))
+    return dataset
+
+
+def _axis(group: h5py.Group, name: str, length: int) -> h5py.Dataset:
+    """The scale of an axis without coordinate values: nothing but its name and length."""
+    if name in group:
+        return group[name]
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
+    creation.set_obj_track_times(False)
+    space = h5py.h5s.create_simple((length,))
+    scale = h5py.Dataset(
+        h5py.h5d.create(group.id, name.encode(), h5py.h5t.IEEE_F32BE, space, creation)
+    )
+    scale.make_scale(schema.DIMENSION_WITHOUT_VARIABLE.format(length))
+    return scale
+
+
+def _write_attributes(target: h5py.HLObject, attributes: Mapping[str, str | int]) -> None:
+    for name, value in attributes.items():
+        target.attrs[name] = value
+
+
+def type_of(dtype: str) -> h5py.h5t.TypeID:
+    """The HDF5 type in which a logical dtype is stored; bfloat16 is a custom 16-bit float."""
+    if dtype == "bfloat16":
+        custom = h5py.h5t.IEEE_F32LE.copy()
+        custom.set_fields(15, 7, 8, 0, 7)
+        custom.set_size(2)
+        custom.set_ebias(127)
+        return custom
+    return h5py.h5t.py_create(schema.raw_dtype(dtype))

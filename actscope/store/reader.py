@@ -1,0 +1,286 @@
+"""Opens a recording and hands out its layers lazily.
+
+The HDF5 library is used once, to read and check the structure; rows are then mapped straight from
+the file, so that any NumPy index works, at memory speed, without locks and from any thread.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actscope.errors import ActscopeError, FormatError, MissingFileError, UnknownLayerError, nearest
+from actscope.protocol import Array
+from actscope.store import schema
+from actscope.store.structure import StoredTensor, Structure, read_structure
+
+
+def open_recording(path: str | Path) -> "Recording":
+    """Open a recording for reading; neither the model nor its framework is needed.
+
+    Raises:
+        MissingFileError: there is no such file.
+        FormatError: the file is not a recording, is damaged, or is of a newer version.
+    """
+    return Recording(Path(path))
+
+
+def _widen(raw: Array, dtype: str) -> Array:
+    """Stored bytes as values: bfloat16 and float8 become float32, the rest is what it is."""
+    if dtype == "bfloat16":
+        return (raw.astype(np.uint32) << 16).view(np.float32)
+    if dtype == "bool":
+        return raw.astype(bool)
+    return raw
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The committed rows of one dataset, mapped from the file."""
+
+    path: Path
+    tensor: StoredTensor
+    count: int
+
+    @cached_property
+    def mapped(self) -> Array:
+        shape = (self.count, *self.tensor.shape)
+        dtype = schema.raw_dtype(self.tensor.dtype)
+        if prod(shape) == 0:
+            return np.empty(shape, dtype)
+        return np.memmap(self.path, dtype, "r", self.tensor.offset, shape)
+
+    def __getitem__(self, key: Any) -> Array:
+        return _widen(np.array(self.mapped[key]), self.tensor.dtype)
+
+
+class RecordedTensor:
+    """Rows of one tensor, one per sample; behaves as a read-only array that stays on the disk.
+
+    Indexing takes what NumPy takes and returns NumPy arrays. bfloat16 comes out as float32.
+    """
+
+    def __init__(self, recording: "Recording", tensor: StoredTensor) -> None:
+        self.recording = recording
+        self._tensor = tensor
+        self._rows = _Rows(recording.path, tensor, recording.samples)
+
+    @property
+    def name(self) -> str:
+        """The input's name, or the key of the output where the layer returned a dict."""
+        return self._tensor.key
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Committed samples, then the shape of one of them."""
+        return (self._rows.count, *self._tensor.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes, the sample axis included."""
+        return len(self.shape)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The names of the axes, such as `("sample", "y", "x", "channel")`."""
+        return self._tensor.axes
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the arrays that come out."""
+        return _widen(np.empty(0, schema.raw_dtype(self._tensor.dtype)), self._tensor.dtype).dtype
+
+    @property
+    def logical_dtype(self) -> str:
+        """The dtype that was recorded, such as `"bfloat16"`."""
+        return self._tensor.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the committed rows take in the file."""
+        return self._rows.count * self._tensor.bytes_per_sample
+
+    def __len__(self) -> int:
+        return self._rows.count
+
+    def __getitem__(self, key: Any) -> Any:
+        self.recording.check_open()
+        return self._rows[key]
+
+    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError("a recorded tensor is on the disk: it cannot become an array uncopied")
+        return np.asarray(self[:], dtype)
+
+    def __repr__(self) -> str:
+        dims = ", ".join(f"{d}: {n}" for d, n in zip(self.dims, self.shape, strict=True))
+        return f"<{type(self).__name__} {self.name!r} ({dims}) {self.logical_dtype}>"
+
+
+class RecordedLayer(RecordedTensor):
+    """What one layer computed: its first output, and the others in `outputs`."""
+
+    @property
+    def name(self) -> str:
+        """The layer path, followed by call and index where the layer has several outputs."""
+        suffix = f"[{self.key or self.index}]" if self.index or self.key else ""
+        return self.path + (f" (call {self.call})" if self.call else "") + suffix
+
+    @property
+    def path(self) -> str:
+        """The layer path, such as `"block_1/attention/query"`."""
+        return self._tensor.path
+
+    @property
+    def class_name(self) -> str:
+        """The layer's class, such as `"Conv2D"`."""
+        return self._tensor.class_name
+
+    @property
+    def call(self) -> int:
+        """Which call of the layer this is; above 0 for shared layers."""
+        return self._tensor.call
+
+    @property
+    def index(self) -> int:
+        """Which of the tensors that the call returned."""
+        return self._tensor.index
+
+    @property
+    def key(self) -> str:
+        """The name of the output where the layer returned a dict, else empty."""
+        return self._tensor.key
+
+    @property
+    def order(self) -> int:
+        """Position in the order of execution."""
+        return self._tensor.order
+
+    @property
+    def data_format(self) -> str:
+        """`"channels_last"`, `"channels_first"`, or empty."""
+        return self._tensor.data_format
+
+    @property
+    def outputs(self) -> tuple["RecordedLayer", ...]:
+        """All recorded outputs of this layer, one per call and tensor, this one included."""
+        return self.recording.outputs(self.path)
+
+
+class Recording(Mapping[str, RecordedLayer]):
+    """An opened recording: a mapping of layer paths to layers, in the order of execution.
+
+    Attributes:
+        path: the file.
+        samples: how many samples are committed; later rows are not there yet.
+        planned: how many there will be when the run is complete.
+        provenance: what was recorded from what, by whom, when, as plain data.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise MissingFileError(f"{path} does not exist")
+        self.path = path.resolve()
+        self._structure = read_structure(path)
+        self._open = True
+        self.samples: int = self._structure.rows
+        self.planned: int = self._structure.samples
+        self.provenance: dict[str, Any] = _parse_provenance(self._structure, path)
+        self._outputs: dict[str, list[StoredTensor]] = {}
+        for tensor in sorted(self._structure.outputs, key=lambda tensor: tensor.order):
+            self._outputs.setdefault(tensor.path, []).append(tensor)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned sample is there."""
+        return self.samples == self.planned
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The committed samples' names, such as file names; empty where none were given."""
+        return self._structure.ids[: self.samples]
+
+    @property
+    def labels(self) -> Array | None:
+        """The committed samples' labels, shape `(N,)`, or None."""
+        labels = self._structure.labels
+        return None if labels is None else labels[: self.samples]
+
+    @property
+    def inputs(self) -> tuple[RecordedTensor, ...]:
+        """The stored inputs of the model; empty where they were not stored."""
+        return tuple(RecordedTensor(self, tensor) for tensor in self._structure.inputs)
+
+    def outputs(self, path: str) -> tuple[RecordedLayer, ...]:
+        """All recorded outputs of the layer `path`, one per call and tensor.
+
+        Raises:
+            UnknownLayerError: the recording has no such layer.
+        """
+        if path not in self._outputs:
+            raise UnknownLayerError(
+                f"{self.path.name} has no layer {path!r}: {nearest(str(path), self._outputs)}"
+            )
+        return tuple(RecordedLayer(self, tensor) for tensor in self._outputs[path])
+
+    def __getitem__(self, path: str) -> RecordedLayer:
+        return self.outputs(path)[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outputs)
+
+    def __len__(self) -> int:
+        return len(self._outputs)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._outputs
+
+    def check_open(self) -> None:
+        """Refuse to read from a closed recording.
+
+        Raises:
+            ActscopeError: it was closed.
+        """
+        if not self._open:
+            raise ActscopeError(f"{self.path.name} is closed: open it again with actscope.open")
+
+    def close(self) -> None:
+        """Let go of the file; arrays that were read stay valid."""
+        self._open = False
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "" if self.complete else f" of {self.planned}"
+        return f"<Recording {self.path.name}: {self.samples}{state} samples, {len(self)} layers>"
+
+
+def _parse_provenance(structure: Structure, path: Path) -> dict[str, Any]:
+    try:
+        parsed = json.loads(structure.provenance)
+    except ValueError as error:
+        raise FormatError(f"{path}: the attribute 'provenance' is not JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise FormatError(f"{path}: the attribute 'provenance' is not a JSON object")
+    return parsed
+
+
+def total_bytes(tensors: Sequence[RecordedTensor]) -> int:
+    """Bytes that the committed rows of several tensors take in the file."""
+    return sum(tensor.nbytes for tensor in tensors)

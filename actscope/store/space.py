@@ -1,0 +1,50 @@
+"""Room on the disk: how much is free, and how to reserve it before anything is computed."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from actscope.errors import DiskFullError
+
+
+def check_free(folder: Path, needed: int, freed: int = 0) -> None:
+    """Refuse to start where the disk cannot hold the recording.
+
+    Args:
+        folder: where the file will stand.
+        needed: bytes that it will take.
+        freed: bytes that replacing an existing file gives back at the end; the old file stays
+            until the new one is in place, so they count only in the message.
+
+    Raises:
+        DiskFullError: fewer bytes are free than needed.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        replaced = f" (the file to be replaced holds {freed:,} of the bytes in use)" if freed else ""
+        raise DiskFullError(
+            f"the recording needs {needed:,} bytes and {folder} has {free:,} free{replaced}: "
+            "select fewer layers or samples, or write to another disk"
+        )
+
+
+def reserve(descriptor: int, size: int, folder: Path) -> None:
+    """Allocate the blocks of an open file, where the system can, so that writing cannot fail.
+
+    Raises:
+        DiskFullError: the disk has not that much room.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            check_free(folder, size)
+            raise DiskFullError(
+                f"the recording needs {size:,} bytes and they cannot be reserved in {folder} "
+                f"({error.strerror}): select fewer layers or samples, or write to another disk"
+            ) from error
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise

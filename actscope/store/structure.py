@@ -1,0 +1,269 @@
+"""Reads and checks the structure of a recording, from a file that anyone may have written.
+
+Nothing is followed out of the file, nothing larger than the file holds is believed, and attributes
+are looked at before they are read. What passes is plain data; values are read elsewhere.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from actscope.errors import FormatError
+from actscope.protocol import Array, itemsize
+from actscope.store import schema
+from actscope.store.layout import type_of
+
+MAXIMUM_MEMBERS = 1_000_000
+MAXIMUM_ATTRIBUTE = 64 * 2**10
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A dataset with a row per sample: where its bytes are and what they mean."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    axes: tuple[str, ...]
+    offset: int
+    path: str = ""
+    class_name: str = ""
+    order: int = 0
+    call: int = 0
+    index: int = 0
+    key: str = ""
+    data_format: str = ""
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes of one row."""
+        return prod(self.shape) * itemsize(self.dtype)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a recording holds, apart from the activations themselves."""
+
+    rows: int
+    samples: int
+    provenance: str
+    ids: tuple[str, ...]
+    labels: Array | None
+    inputs: tuple[StoredTensor, ...]
+    outputs: tuple[StoredTensor, ...]
+
+
+def read_structure(path: Path) -> Structure:
+    """Read and check everything in the file but the rows.
+
+    Raises:
+        FormatError: the file is not a recording, is damaged, or is of a newer version.
+    """
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            _check_encoding(file, path)
+            samples = _samples(file, path)
+            return Structure(
+                rows=_rows(file, samples, path),
+                samples=samples,
+                provenance=_text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE),
+                ids=_ids(file, samples, path),
+                labels=_labels(file, samples, path),
+                inputs=tuple(_inputs(file, samples, path)),
+                outputs=tuple(_outputs(file, samples, path)),
+            )
+    except FormatError:
+        raise
+    except PermissionError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        what = "a folder" if path.is_dir() else "not a readable HDF5 file"
+        raise FormatError(f"{path} is {what}, so not an actscope recording: {error}") from error
+
+
+def _check_encoding(file: h5py.File, path: Path) -> None:
+    if schema.ENCODING_TYPE not in file.attrs or (
+        _text(file, schema.ENCODING_TYPE, path) != schema.ENCODING
+    ):
+        raise FormatError(
+            f"{path} is an HDF5 file but not an actscope recording: its attribute "
+            f"{schema.ENCODING_TYPE!r} is not {schema.ENCODING!r}"
+        )
+    schema.check_version(_text(file, schema.ENCODING_VERSION, path), str(path))
+
+
+def _text(target: h5py.HLObject, name: str, path: Path, limit: int = MAXIMUM_ATTRIBUTE) -> str:
+    """A text attribute; its kind and extent are checked before it is read."""
+    where = f"{path}: attribute {name!r} of {target.name}"
+    if name not in target.attrs:
+        raise FormatError(f"{where} is missing")
+    attribute = target.attrs.get_id(name)
+    kind = h5py.check_string_dtype(attribute.dtype)
+    if kind is None or attribute.shape != () or attribute.get_storage_size() > limit:
+        raise FormatError(f"{where} is not one text of at most {limit} bytes")
+    value = target.attrs[name]
+    text = value.decode() if isinstance(value, bytes) else str(value)
+    if len(text) > limit:
+        raise FormatError(f"{where} has {len(text)} characters, more than {limit}")
+    return text
+
+
+def _number(target: h5py.HLObject, name: str, path: Path) -> int:
+    where = f"{path}: attribute {name!r} of {target.name}"
+    if name not in target.attrs:
+        raise FormatError(f"{where} is missing")
+    attribute = target.attrs.get_id(name)
+    if attribute.dtype.kind not in "iu" or attribute.shape != ():
+        raise FormatError(f"{where} is not one whole number")
+    return int(target.attrs[name])
+
+
+def _texts(target: h5py.HLObject, name: str, path: Path) -> tuple[str, ...]:
+    where = f"{path}: attribute {name!r} of {target.name}"
+    if name not in target.attrs:
+        raise FormatError(f"{where} is missing")
+    attribute = target.attrs.get_id(name)
+    few = len(attribute.shape) == 1 and attribute.shape[0] <= schema.MAXIMUM_AXES
+    if h5py.check_string_dtype(attribute.dtype) is None or not few:
+        raise FormatError(f"{where} is not a list of at most {schema.MAXIMUM_AXES} texts")
+    return tuple(
+        value.decode() if isinstance(value, bytes) else str(value) for value in target.attrs[name]
+    )
+
+
+def _member(group: h5py.Group, name: str, kind: type, path: Path) -> Any:
+    """A member of a group, opened only when it stands in this very file."""
+    where = f"{path}: {group.name.rstrip('/')}/{name}"
+    link = group.get(name, getlink=True)
+    if link is None:
+        raise FormatError(f"{where} is missing")
+    if not isinstance(link, h5py.HardLink):
+        raise FormatError(f"{where} is a {type(link).__name__}, which is not followed")
+    member = group[name]
+    if not isinstance(member, kind):
+        raise FormatError(f"{where} is a {type(member).__name__}, not a {kind.__name__}")
+    return member
+
+
+def _dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
+    """A dataset whose bytes all stand in this file, as many as it declares."""
+    dataset = _member(group, name, h5py.Dataset, path)
+    where = f"{path}: {dataset.name}"
+    if dataset.is_virtual or dataset.external:
+        raise FormatError(f"{where} takes its data from other files, which is not followed")
+    if len(dataset.shape or ()) > schema.MAXIMUM_AXES:
+        raise FormatError(f"{where} has {len(dataset.shape)} axes, more than {schema.MAXIMUM_AXES}")
+    if dataset.chunks is not None or dataset.id.get_create_plist().get_nfilters():
+        raise FormatError(f"{where} is chunked, which format {schema.VERSION} does not use")
+    if dataset.nbytes > dataset.id.get_storage_size():
+        raise FormatError(
+            f"{where} declares {dataset.nbytes:,} bytes and the file stores "
+            f"{dataset.id.get_storage_size():,}: it is damaged"
+        )
+    offset = dataset.id.get_offset()
+    size = path.stat().st_size
+    if dataset.nbytes and (offset is None or offset + dataset.nbytes > size):
+        raise FormatError(f"{where} reaches beyond the end of the file ({size:,} bytes): truncated")
+    return dataset
+
+
+def _samples(file: h5py.File, path: Path) -> int:
+    sample = _dataset(file, schema.SAMPLE, path)
+    if sample.ndim != 1 or sample.dtype.kind != "i":
+        raise FormatError(f"{path}: /{schema.SAMPLE} is not a list of whole numbers")
+    return int(sample.shape[0])
+
+
+def _rows(file: h5py.File, samples: int, path: Path) -> int:
+    dataset = _dataset(file, schema.ROWS, path)
+    if dataset.shape != (1,) or dataset.dtype.kind != "i":
+        raise FormatError(f"{path}: /{schema.ROWS} is not one whole number")
+    rows = int(dataset[0])
+    if not 0 <= rows <= samples:
+        raise FormatError(f"{path}: /{schema.ROWS} is {rows}, not between 0 and {samples}")
+    return rows
+
+
+def _column(file: h5py.File, name: str, samples: int, path: Path) -> Array | None:
+    group = _member(file, schema.SAMPLES, h5py.Group, path)
+    if name not in group:
+        return None
+    dataset = _dataset(group, name, path)
+    if dataset.shape != (samples,) or dataset.dtype.kind not in "biufS":
+        raise FormatError(f"{path}: {dataset.name} is not a plain list of {samples} entries")
+    values: Array = dataset[...]
+    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+
+
+def _ids(file: h5py.File, samples: int, path: Path) -> tuple[str, ...]:
+    ids = _column(file, schema.IDS, samples, path)
+    return () if ids is None else tuple(str(value) for value in ids)
+
+
+def _labels(file: h5py.File, samples: int, path: Path) -> Array | None:
+    return _column(file, schema.LABELS, samples, path)
+
+
+def _inputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]:
+    group = _member(file, schema.SAMPLES, h5py.Group, path)
+    for position in range(MAXIMUM_MEMBERS):
+        name = schema.INPUT if position == 0 else f"{schema.INPUT}_{position}"
+        if name not in group:
+            return
+        dataset = _dataset(group, name, path)
+        yield StoredTensor(
+            **_stored(dataset, samples, path), key=_text(dataset, schema.KEY, path)
+        )
+
+
+def _outputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]:
+    layers = _member(file, schema.LAYERS, h5py.Group, path)
+    if len(layers) > MAXIMUM_MEMBERS:
+        raise FormatError(f"{path}: /{schema.LAYERS} has {len(layers):,} members, too many")
+    seen: set[str] = set()
+    for group_name in layers:
+        group = _member(layers, group_name, h5py.Group, path)
+        layer_path = _text(group, schema.PATH, path, schema.MAXIMUM_PATH)
+        if layer_path in seen:
+            raise FormatError(f"{path}: two groups claim to be the layer {layer_path!r}")
+        seen.add(layer_path)
+        class_name = _text(group, schema.CLASS_NAME, path, schema.MAXIMUM_PATH)
+        for name in group:
+            member = _member(group, name, h5py.Dataset, path)
+            if schema.AXES not in member.attrs:
+                continue
+            dataset = _dataset(group, name, path)
+            yield StoredTensor(
+                **_stored(dataset, samples, path),
+                path=layer_path,
+                class_name=class_name,
+                order=_number(dataset, schema.ORDER, path),
+                call=_number(dataset, schema.CALL, path),
+                index=_number(dataset, schema.INDEX, path),
+                key=_text(dataset, schema.KEY, path),
+                data_format=_text(dataset, schema.DATA_FORMAT, path),
+            )
+
+
+def _stored(dataset: h5py.Dataset, samples: int, path: Path) -> dict[str, Any]:
+    where = f"{path}: {dataset.name}"
+    dtype = _text(dataset, schema.DTYPE, path)
+    if dtype not in schema.STORABLE:
+        raise FormatError(f"{where} has dtype {dtype!r}, which format {schema.VERSION} lacks")
+    if not dataset.id.get_type().equal(type_of(dtype)):
+        raise FormatError(f"{where} is stored as {dataset.dtype}, not as its {dtype!r} demands")
+    axes = _texts(dataset, schema.AXES, path)
+    if len(axes) != dataset.ndim or dataset.ndim < 1 or axes[0] != schema.SAMPLE:
+        raise FormatError(f"{where} has {dataset.ndim} axes and names {axes}")
+    if dataset.shape[0] != samples:
+        raise FormatError(f"{where} has {dataset.shape[0]} rows where /sample has {samples}")
+    return {
+        "shape": tuple(int(length) for length in dataset.shape[1:]),
+        "dtype": dtype,
+        "axes": axes,
+        "offset": dataset.id.get_offset() or 0,
+    }

@@ -1,0 +1,191 @@
+"""Writes rows into a recording, and commits them: what is committed survives a killed process.
+
+Rows go straight to their place with `os.pwritev`, several batches in one call where they are
+small, without the HDF5 library and without a copy. `/rows` is moved only after the bytes before it
+are on the disk.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from actscope.errors import DiskFullError, OutputExistsError
+from actscope.protocol import Array
+from actscope.store import layout, schema, space
+from actscope.store.schema import RecordingPlan
+
+GATHERED_BYTES_PER_TENSOR = 4 * 2**20
+GATHERED_BYTES = 64 * 2**20
+MAXIMUM_BUFFERS = 512
+MAXIMUM_BYTES_PER_CALL = 2**30
+METADATA_BYTES_PER_TENSOR = 16 * 2**10
+SECONDS_BETWEEN_COMMITS = 1.0
+
+
+def partial_path(path: Path) -> Path:
+    """Where a recording is laid out before it gets its name."""
+    return path.with_name(path.name + ".partial")
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output that exists or whose folder does not.
+
+    Raises:
+        OutputExistsError: the file exists and `overwrite` is false.
+    """
+    if path.is_dir():
+        raise OutputExistsError(f"{path} is a folder: name a file to write, such as {path}/run.h5")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(
+            f"{path} exists: choose another name, or overwrite it (overwrite=True, --overwrite)"
+        )
+
+
+class Writer:
+    """A recording that is being written, open for appending rows."""
+
+    def __init__(self, path: Path, plan: RecordingPlan, *, overwrite: bool = False) -> None:
+        """Lay out the whole file, reserve its room, and give it its name.
+
+        Raises:
+            OutputExistsError: the file exists and `overwrite` is false.
+            DiskFullError: the disk has no room for all rows.
+        """
+        check_output(path, overwrite=overwrite)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        overhead = len(plan.provenance) + METADATA_BYTES_PER_TENSOR * (len(plan.tensors) + 1)
+        replaced = path.stat().st_size if path.exists() else 0
+        space.check_free(path.parent, plan.samples * plan.bytes_per_sample + overhead, replaced)
+        self.path = path
+        self._plan = plan
+        self._offsets = _lay_out(path, plan)
+        self._descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        self._gathered: list[Sequence[Array]] = []
+        self._gathered_rows = 0
+        self._gather_limit = min(GATHERED_BYTES, GATHERED_BYTES_PER_TENSOR * len(plan.tensors))
+        self._committed_at = time.monotonic()
+        self.written = 0
+        self.committed = 0
+
+    def append(self, batch: Sequence[Array]) -> None:
+        """Add rows: one C-contiguous array `(n, *shape)` per tensor of the plan, in its order.
+
+        The arrays must not change before the next commit; small batches are gathered first.
+        """
+        self._gathered.append(batch)
+        self._gathered_rows += len(batch[0])
+        enough = self._gathered_rows * self._plan.bytes_per_sample >= self._gather_limit
+        if enough or len(self._gathered) == MAXIMUM_BUFFERS:
+            self._write_gathered()
+        if time.monotonic() - self._committed_at >= SECONDS_BETWEEN_COMMITS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Make every appended row safe: from here on no crash loses it."""
+        self._write_gathered()
+        if self.written > self.committed:
+            _synchronise(self._descriptor)
+            count = np.array([self.written], dtype="<i8")
+            _write_at(self._descriptor, [count], self._offsets.rows)
+            _synchronise(self._descriptor)
+            self.committed = self.written
+        self._committed_at = time.monotonic()
+
+    def _write_gathered(self) -> None:
+        if not self._gathered:
+            return
+        for position, (tensor, start) in enumerate(
+            zip(self._plan.tensors, self._offsets.tensors, strict=True)
+        ):
+            if tensor.bytes_per_sample:
+                offset = start + self.written * tensor.bytes_per_sample
+                _write_at(self._descriptor, [batch[position] for batch in self._gathered], offset)
+        self.written += self._gathered_rows
+        self._gathered, self._gathered_rows = [], 0
+
+    def close(self) -> None:
+        """Let go of the file; rows that were not committed are not there."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _lay_out(path: Path, plan: RecordingPlan) -> layout.Offsets:
+    partial = partial_path(path)
+    try:
+        offsets = layout.create(partial, plan)
+        end = max(
+            start + plan.samples * tensor.bytes_per_sample
+            for tensor, start in zip(plan.tensors, offsets.tensors, strict=True)
+        )
+        descriptor = os.open(partial, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        try:
+            space.reserve(descriptor, max(end, partial.stat().st_size), path.parent)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _synchronise_folder(path.parent)
+    return offsets
+
+
+def _synchronise(descriptor: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def _synchronise_folder(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _write_at(descriptor: int, arrays: Sequence[Array], offset: int) -> None:
+    """Write arrays one after another from `offset`, whatever the system writes at a time."""
+    buffers = [memoryview(array.reshape(-1).view(np.uint8)) for array in arrays if array.nbytes]
+    while buffers:
+        try:
+            written = _write_some(descriptor, buffers, offset)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise DiskFullError(
+                f"the disk filled up while rows were written ({error.strerror}): "
+                "the rows committed so far are safe"
+            ) from error
+        offset += written
+        while buffers and written >= len(buffers[0]):
+            written -= len(buffers.pop(0))
+        if written:
+            buffers[0] = buffers[0][written:]
+
+
+def _write_some(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+    first = buffers[0][:MAXIMUM_BYTES_PER_CALL]
+    if hasattr(os, "pwritev") and len(buffers[0]) <= MAXIMUM_BYTES_PER_CALL:
+        return os.pwritev(descriptor, buffers[:MAXIMUM_BUFFERS], offset)
+    if hasattr(os, "pwrite"):
+        return os.pwrite(descriptor, first, offset)
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    return os.write(descriptor, first)
