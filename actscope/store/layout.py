@@ -72,8 +72,9 @@ def _write_samples(group: h5py.Group, plan: RecordingPlan, sample: h5py.Dataset)
 def _write_column(
     group: h5py.Group, name: str, values: np.ndarray, sample: h5py.Dataset  # type: ignore[type-arg]
 ) -> None:
-    text = h5py.string_dtype("utf-8", values.itemsize) if values.dtype.kind == "S" else None
-    dataset = group.create_dataset(name, data=values, dtype=text)
+    if values.dtype.kind == "S":
+        values = values.astype(h5py.string_dtype("utf-8", values.itemsize))
+    dataset = group.create_dataset(name, data=values)
     dataset.dims[0].attach_scale(sample)
 
 

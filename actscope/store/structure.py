@@ -159,14 +159,16 @@ def _dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
         raise FormatError(f"{where} has {len(dataset.shape)} axes, more than {schema.MAXIMUM_AXES}")
     if dataset.chunks is not None or dataset.id.get_create_plist().get_nfilters():
         raise FormatError(f"{where} is chunked, which format {schema.VERSION} does not use")
-    if dataset.nbytes > dataset.id.get_storage_size():
+    # Not h5py's own nbytes, which counts a bfloat16 as the float32 that it is read as.
+    declared = prod(dataset.shape) * dataset.id.get_type().get_size()
+    if declared > dataset.id.get_storage_size():
         raise FormatError(
-            f"{where} declares {dataset.nbytes:,} bytes and the file stores "
+            f"{where} declares {declared:,} bytes and the file stores "
             f"{dataset.id.get_storage_size():,}: it is damaged"
         )
     offset = dataset.id.get_offset()
     size = path.stat().st_size
-    if dataset.nbytes and (offset is None or offset + dataset.nbytes > size):
+    if declared and (offset is None or offset + declared > size):
         raise FormatError(f"{where} reaches beyond the end of the file ({size:,} bytes): truncated")
     return dataset
 
