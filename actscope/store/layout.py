@@ -37,6 +37,7 @@ def create(path: Path, plan: RecordingPlan) -> Offsets:
         file.attrs[schema.PROVENANCE] = plan.provenance
         rows = _dataset(file, schema.ROWS, (1,), h5py.h5t.STD_I64LE)
         rows[...] = 0
+        rows.make_scale(schema.ROWS)  # xarray wants a scale on every axis in the file
         sample = _dataset(file, schema.SAMPLE, (plan.samples,), h5py.h5t.STD_I64LE)
         sample[...] = np.arange(plan.samples)
         sample.make_scale(schema.SAMPLE)

@@ -1,0 +1,180 @@
+"""Captures what layers return while a model runs, by intercepting the call of each layer.
+
+Keras has no forward hooks, but every layer's call passes through `keras.layers.Layer.__call__`, and
+every other operation of a functional model through `keras.Operation.__call__`. Both are replaced
+while a capture is under way in some thread, and put back after the last; calls in other threads
+pass straight through.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from actscope_keras.naming import LayerPaths
+
+LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
+"""Layers that run others inside a loop, whose inner tensors cannot leave it."""
+
+OutputKey = tuple[str, int, int]
+"""Layer path, call and index: what names one tensor."""
+
+
+class Enough(BaseException):
+    """Ends the forward pass once everything wanted was captured.
+
+    Not an `Exception`, so that neither Keras nor a model's own error handling stops it.
+    """
+
+
+@dataclass(frozen=True)
+class Captured:
+    """One tensor that a layer returned, as the backend's own tensor."""
+
+    path: str
+    layer: Any
+    call: int
+    index: int
+    key: str
+    tensor: Any
+    enclosing: tuple[Any, ...]
+
+    @property
+    def name(self) -> OutputKey:
+        """What names this tensor among all."""
+        return (self.path, self.call, self.index)
+
+
+@dataclass
+class Capture:
+    """What has been seen of one forward pass.
+
+    Attributes:
+        paths: names the layers.
+        is_reachable: whether a tensor may leave the function that the backend is compiling.
+        wanted: the tensors to keep; None keeps all.
+        tensors: those kept, in the order of execution.
+        hidden: for layers seen only where their tensors cannot leave, the nearest enclosing layer
+            that can be captured instead, both by path.
+        left_out: for layers with outputs that are no tensors, what these are, by path.
+    """
+
+    paths: LayerPaths
+    is_reachable: Callable[[Any], bool]
+    wanted: frozenset[OutputKey] | None = None
+    tensors: list[Captured] = field(default_factory=list)
+    hidden: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    _stack: list[Any] = field(default_factory=list)
+    _calls: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def inside(self, layer: Any) -> Iterator[None]:
+        """Notes that a layer's call is under way."""
+        self._stack.append(layer)
+        try:
+            yield
+        finally:
+            self._stack.pop()
+
+    def record(self, layer: Any, outputs: Any) -> None:
+        """Note what a layer has just returned.
+
+        Raises:
+            Enough: the last of the wanted tensors was seen.
+        """
+        path = self.paths.path_of(layer, self._stack)
+        if not path:
+            return
+        found = [(steps, tensor) for steps, tensor in _flat(outputs) if keras.ops.is_tensor(tensor)]
+        if len(found) < len(_flat(outputs)):
+            self.left_out[path] = "outputs that are None or no tensors"
+        enclosing = self._loop_around(found)
+        if enclosing is not None:
+            self.hidden.setdefault(path, enclosing)
+            return
+        call = self._calls.get(path, 0)
+        self._calls[path] = call + 1
+        for index, (key, tensor) in enumerate(found):
+            captured = Captured(path, layer, call, index, key, tensor, tuple(self._stack))
+            if self.wanted is None or captured.name in self.wanted:
+                self.tensors.append(captured)
+        if self.wanted is not None and len(self.tensors) == len(self.wanted):
+            raise Enough
+
+    def _loop_around(self, found: list[tuple[str, Any]]) -> str | None:
+        """The path of the layer to capture instead, where a loop is under way.
+
+        The layers known to loop count on every backend, even where it unrolls them, so that the
+        same layers are offered everywhere.
+        """
+        for depth, layer in enumerate(self._stack):
+            if isinstance(layer, LOOPS):
+                return self.paths.path_of(layer, self._stack[:depth])
+        if all(self.is_reachable(tensor) for _, tensor in found):
+            return None
+        return self.paths.path_of(self._stack[-1], self._stack[:-1]) if self._stack else ""
+
+
+def _flat(outputs: Any) -> list[tuple[str, Any]]:
+    """The leaves of nested outputs, each with its dict key, if any, as `outer/inner`."""
+    return [
+        ("/".join(str(step) for step in steps if isinstance(step, str)), leaf)
+        for steps, leaf in keras.tree.flatten_with_path(outputs)
+    ]
+
+
+_state = threading.local()
+_lock = threading.Lock()
+_captures_under_way = 0
+_originals: dict[type, Callable[..., Any]] = {}
+
+
+@contextmanager
+def capturing(capture: Capture) -> Iterator[None]:
+    """Record into `capture` every layer called in this thread; nothing stays behind afterwards."""
+    _install()
+    previous, _state.capture = getattr(_state, "capture", None), capture
+    try:
+        yield
+    finally:
+        _state.capture = previous
+        _remove()
+
+
+def _install() -> None:
+    global _captures_under_way
+    with _lock:
+        if _captures_under_way == 0:
+            for owner in (keras.layers.Layer, keras.Operation):
+                _originals[owner] = owner.__dict__["__call__"]
+                owner.__call__ = _intercepting(owner, _originals[owner])
+        _captures_under_way += 1
+
+
+def _remove() -> None:
+    global _captures_under_way
+    with _lock:
+        _captures_under_way -= 1
+        if _captures_under_way == 0:
+            for owner, original in _originals.items():
+                owner.__call__ = original  # type: ignore[operator]
+            _originals.clear()
+
+
+def _intercepting(owner: type, original: Callable[..., Any]) -> Callable[..., Any]:
+    layers_pass_twice = owner is keras.Operation
+
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
+        capture: Capture | None = getattr(_state, "capture", None)
+        if capture is None or (layers_pass_twice and isinstance(self, keras.layers.Layer)):
+            return original(self, *args, **kwargs)
+        with capture.inside(self):
+            outputs = original(self, *args, **kwargs)
+        capture.record(self, outputs)
+        return outputs
+
+    return __call__

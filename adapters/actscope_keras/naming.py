@@ -1,0 +1,52 @@
+"""Gives every layer of a model its path: names joined by `/` from the model down."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from actscope.store.schema import unique
+
+
+class LayerPaths:
+    """The paths of a model's layers, from its structure; unique and the same on every backend.
+
+    A layer that stands in several places has the path of the first, the one nearest to the model.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._paths: dict[int, str] = {id(model): ""}
+        self.layers: list[Any] = []
+        parents = deque([model])
+        while parents:
+            parent = parents.popleft()
+            for child in _children(parent):
+                if id(child) not in self._paths:
+                    self._name(child, self._paths[id(parent)])
+                    parents.append(child)
+
+    def _name(self, layer: Any, parent: str) -> str:
+        prefix = f"{parent}/" if parent else ""
+        path = unique(prefix + layer.name, self._paths.values())
+        self._paths[id(layer)] = path
+        self.layers.append(layer)  # also keeps it alive, so that its id stays its own
+        return path
+
+    def path_of(self, layer: Any, enclosing: Sequence[Any] = ()) -> str:
+        """The path of a layer; one made during the call is named after the layer around it."""
+        if id(layer) not in self._paths:
+            return self._name(layer, self.path_of(enclosing[-1]) if enclosing else "")
+        return self._paths[id(layer)]
+
+
+def _children(layer: Any) -> list[Any]:
+    """Sublayers one level down, and the operations of a functional model that are no layers.
+
+    Found as Keras finds them for `Model.layers`, but for any layer.
+    """
+    if not isinstance(layer, keras.layers.Layer):
+        return []
+    children = list(layer._flatten_layers(include_self=False, recursive=False))
+    operations = getattr(layer, "operations", None) or ()
+    return children + [entry for entry in operations if not isinstance(entry, keras.layers.Layer)]
