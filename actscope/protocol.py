@@ -135,8 +135,8 @@ class Trace(Protocol):
     def layers(self) -> Sequence[LayerInfo]:
         """Every layer, in the order of execution, those that never ran at the end."""
 
-    def compile(self, outputs: Sequence[OutputInfo]) -> Step:
-        """A step that returns `outputs`, which are some of those in `layers`."""
+    def compile(self, outputs: Sequence[OutputInfo], batch_size: int) -> Step:
+        """A step for `batch_size` rows that returns `outputs`, some of those in `layers`."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,12 @@ class Adapter(Protocol):
     def inputs(self, model: Any) -> Sequence[InputInfo] | None:
         """The model's declared inputs, or None where it declares none."""
 
-    def trace(self, model: Any, example: Inputs) -> Trace:
-        """Run the model once, as abstractly as the framework allows, on `example`'s shapes."""
+    def trace(self, model: Any, example: Inputs | None) -> Trace:
+        """Run the model once, as abstractly as the framework allows, on `example`'s shapes.
+
+        Without an example on the shapes that the model declares; where it declares none, the
+        trace lists the layers without outputs, and cannot be compiled.
+        """
 
     def provenance(self, model: Any) -> ModelProvenance:
         """What identifies the model and where it runs."""

@@ -114,13 +114,15 @@ class KerasTrace:
             capture = self._backend.trace(self._forward, arrays)
         self.layers = _describe(capture)
 
-    def compile(self, outputs: Sequence[OutputInfo]) -> Step:
-        """A step for batches of as many rows as the example has."""
+    def compile(self, outputs: Sequence[OutputInfo], batch_size: int) -> Step:
+        """A step that returns `outputs` of `batch_size` rows."""
         if self._example is None:
             raise ModelError("a model cannot be compiled without an example of its inputs")
         wanted = [(output.path, output.call, output.index) for output in outputs]
-        with _model_errors(self._example.arrays, known=True):
-            return self._backend.compile(self._forward, wanted, self._example.arrays)
+        # Only shapes and dtypes count here: these take no memory.
+        arrays = [np.broadcast_to(a[:1], (batch_size, *a.shape[1:])) for a in self._example.arrays]
+        with _model_errors(arrays, known=True):
+            return self._backend.compile(self._forward, wanted, arrays)
 
 
 def _backend(name: str) -> "Backend":

@@ -1,0 +1,148 @@
+"""Feed, launch, fetch and write as stages that overlap, with bounded memory between them.
+
+Reading and writing have a thread each; launching and fetching share the caller's, with one batch
+always launched ahead of the one that is fetched. An error in any stage ends all of them, and what
+was computed until then is written and committed.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from actscope.channel import Channel, ChannelClosedError
+from actscope.errors import ModelError
+from actscope.feed import pad
+from actscope.protocol import Array, Step
+from actscope.store.writer import Writer
+
+BATCHES_READ_AHEAD = 2
+BATCHES_TO_WRITE = 2
+
+Item = TypeVar("Item")
+
+
+def read_ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
+    """The same items, read in a thread of their own; an error there is raised here."""
+    channel: Channel[Item] = Channel(depth)
+    errors: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            for item in items:
+                channel.put(item)
+        except ChannelClosedError:
+            pass
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            channel.close()
+
+    thread = threading.Thread(target=read, name="actscope-feed", daemon=True)
+    thread.start()
+    try:
+        yield from channel
+    finally:
+        channel.close()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+class WritingThread:
+    """Appends batches to a recording in a thread of its own, and commits at the end."""
+
+    def __init__(self, writer: Writer, depth: int) -> None:
+        self._channel: Channel[Sequence[Array]] = Channel(depth)
+        self._errors: list[BaseException] = []
+        self._thread = threading.Thread(
+            target=self._write, args=(writer,), name="actscope-writer", daemon=True
+        )
+        self._thread.start()
+
+    def _write(self, writer: Writer) -> None:
+        try:
+            for batch in self._channel:
+                writer.append(batch)
+            writer.commit()
+        except BaseException as error:
+            self._errors.append(error)
+            self._channel.close()
+
+    def put(self, batch: Sequence[Array]) -> None:
+        """Hand over a batch, waiting for room; raises what ended the thread, if anything did."""
+        try:
+            self._channel.put(batch)
+        except ChannelClosedError:
+            self.finish()
+
+    def finish(self) -> None:
+        """Write and commit all that was handed over; raises what went wrong there."""
+        self._channel.close()
+        self._thread.join()
+        if self._errors:
+            raise self._errors[0]
+
+
+def record(
+    batches: Iterable[tuple[Array, ...]],
+    step: Step,
+    writer: Writer,
+    *,
+    batch_size: int,
+    stored_inputs: Sequence[int],
+    on_batch: Callable[[int], None],
+) -> None:
+    """Run every batch through the step and write what comes out.
+
+    Args:
+        batches: flat inputs; none longer than `batch_size`.
+        step: the compiled step, for `batch_size` rows.
+        writer: where rows go: the stored inputs' first, then the step's outputs.
+        batch_size: rows of a whole batch; a shorter one is padded, and trimmed again.
+        stored_inputs: positions of the inputs to store.
+        on_batch: called with the number of samples after each batch.
+    """
+    writing = WritingThread(writer, BATCHES_TO_WRITE)
+    try:
+        for inputs, outputs in _run(read_ahead(batches, BATCHES_READ_AHEAD), step, batch_size):
+            rows = len(inputs[0])
+            kept = [inputs[position] for position in stored_inputs]
+            writing.put([*kept, *(output[:rows] for output in outputs)])
+            on_batch(rows)
+    except BaseException:
+        # What was computed is kept; the first error is the one to tell of.
+        with suppress(Exception):
+            writing.finish()
+        raise
+    writing.finish()
+
+
+def _run(
+    batches: Iterable[tuple[Array, ...]], step: Step, batch_size: int
+) -> Iterator[tuple[tuple[Array, ...], list[Array]]]:
+    """Each batch with its outputs, the next one launched before the last is fetched."""
+    ahead = None
+    done = 0
+    for inputs in batches:
+        launched = _guarded(step.launch, pad(inputs, batch_size), done)
+        if ahead is not None:
+            yield ahead[0], _guarded(step.fetch, ahead[1], done)
+            done += len(ahead[0][0])
+        ahead = (inputs, launched)
+    if ahead is not None:
+        yield ahead[0], _guarded(step.fetch, ahead[1], done)
+
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+
+def _guarded(stage: Callable[[Given], Result], given: Given, done: int) -> Result:
+    try:
+        return stage(given)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ModelError(
+            f"the model failed after {done} samples: {type(error).__name__}: {reason}"
+        ) from error
