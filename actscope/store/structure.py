@@ -63,6 +63,8 @@ def read_structure(path: Path) -> Structure:
     Raises:
         FormatError: the file is not a recording, is damaged, or is of a newer version.
     """
+    if path.is_dir():
+        raise FormatError(f"{path} is a folder, not an actscope recording")
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
             _check_encoding(file, path)
@@ -81,8 +83,16 @@ def read_structure(path: Path) -> Structure:
     except PermissionError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror}") from error
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        what = "a folder" if path.is_dir() else "not a readable HDF5 file"
-        raise FormatError(f"{path} is {what}, so not an actscope recording: {error}") from error
+        raise FormatError(f"{path} is not an actscope recording: {error}") from error
+
+
+def is_recording(path: Path) -> bool:
+    """Whether the file is a recording of a version that can be read."""
+    try:
+        read_structure(path)
+    except FormatError:
+        return False
+    return True
 
 
 def _check_encoding(file: h5py.File, path: Path) -> None:

@@ -102,7 +102,9 @@ def input_names(model: Any) -> list[str]:
     structure = input_structure(model)
     names = []
     for steps, tensor in keras.tree.flatten_with_path(structure):
-        names.append(str(steps[-1]) if steps and isinstance(steps[-1], str) else tensor.name)
+        # The tensor's own name differs from run to run where the input was given none.
+        layer_name = tensor._keras_history.operation.name
+        names.append(steps[-1] if steps and isinstance(steps[-1], str) else layer_name)
     return names
 
 

@@ -80,7 +80,8 @@ def _find(module_name: str, name: str) -> Callable[..., Any]:
         raise ModelError(f"the module {module_name!r} does not import: {first_line(error)}") from error
     for part in name.split("."):
         if not hasattr(found, part):
-            raise ModelError(f"{module_name!r} has no {part!r}: {nearest(part, dir(found))}")
+            public = [known for known in dir(found) if not known.startswith("_")]
+            raise ModelError(f"{module_name!r} has no {part!r}: {nearest(part, public)}")
         found = getattr(found, part)
     if not callable(found):
         raise ModelError(f"{module_name}:{name} is a {type(found).__name__}, not a callable")

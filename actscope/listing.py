@@ -1,0 +1,150 @@
+"""What a model or a recording holds, as text for people and as plain data for programs."""
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from actscope.progress import readable_bytes
+from actscope.protocol import LayerInfo
+from actscope.store.reader import RecordedLayer, Recording, total_bytes
+
+
+def _table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> str:
+    """Aligned columns; wide ones are never cut, wherever the text goes."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="")
+    for title, justify in columns:
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console(file=io.StringIO(), width=100_000, no_color=True)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def shape_text(shape: Sequence[int], first: str = "N") -> str:
+    """A shape with a word for its sample axis: `(N, 24, 24, 6)`."""
+    inner = "".join(f", {length}" for length in shape)
+    return f"({first}{inner})" if shape else f"({first},)"
+
+
+def layers_table(layers: Sequence[LayerInfo]) -> str:
+    """The layers of a model, one line per output."""
+    rows = []
+    for layer in layers:
+        shapes = [shape_text(output.shape) for output in layer.outputs] or ["-"]
+        for position, shape in enumerate(shapes):
+            first = position == 0
+            rows.append(
+                [
+                    layer.path if first else "",
+                    layer.class_name if first else "",
+                    shape,
+                    f"{layer.parameters:,}" if first else "",
+                    layer.note if first else "",
+                ]
+            )
+    columns = [("layer", "left"), ("class", "left"), ("output", "left"), ("parameters", "right")]
+    recordable = sum(bool(layer.outputs) for layer in layers)
+    size = readable_bytes(sum(layer.bytes_per_sample for layer in layers))
+    closing = f"{recordable} of {len(layers)} layers can be recorded, {size} per sample"
+    return _table([*columns, ("", "left")], rows) + "\n\n" + closing
+
+
+def layers_json(layers: Sequence[LayerInfo]) -> str:
+    """The layers of a model as JSON text."""
+    return json.dumps([asdict(layer) for layer in layers], indent=2)
+
+
+def recording_table(recording: Recording) -> str:
+    """A recording's origin and its layers."""
+    origin = recording.provenance
+    model = origin.get("model", {})
+    lines = [
+        recording_summary(recording),
+        "",
+        f"model      {model.get('name', '?')}, weights {str(model.get('weights-sha256'))[:12]}",
+        f"run        {origin.get('framework', '?')} on {origin.get('backend', '?')}, "
+        f"{origin.get('device', '?')}, {origin.get('created', '?')}",
+        f"samples    {_samples_line(recording)}",
+        "",
+    ]
+    columns = [("layer", "left"), ("class", "left"), ("axes", "left"), ("shape", "left")]
+    rows = [
+        [
+            layer.name,
+            layer.class_name,
+            ", ".join(layer.dims),
+            shape_text(layer.shape[1:], str(layer.shape[0])),
+            layer.logical_dtype,
+            readable_bytes(layer.nbytes),
+        ]
+        for layer in _all_outputs(recording)
+    ]
+    return "\n".join(lines) + _table([*columns, ("dtype", "left"), ("size", "right")], rows)
+
+
+def _samples_line(recording: Recording) -> str:
+    parts = [f"{recording.samples:,} of {recording.planned:,} committed"]
+    if recording.ids:
+        parts.append(f"ids {recording.ids[0]} to {recording.ids[-1]}")
+    if recording.labels is not None:
+        parts.append("labels")
+    for tensor in recording.inputs:
+        shape = shape_text(tensor.shape[1:], str(len(tensor)))
+        parts.append(f"input {tensor.name} {shape} {tensor.logical_dtype}")
+    return "; ".join(parts)
+
+
+def recording_summary(recording: Recording) -> str:
+    """One line: the file, its samples, layers and size."""
+    tensors = [*_all_outputs(recording), *recording.inputs]
+    state = "complete" if recording.complete else "INCOMPLETE"
+    return (
+        f"{recording.path}: {recording.samples:,} samples, {len(recording)} layers, "
+        f"{readable_bytes(total_bytes(tensors))}, {state}"
+    )
+
+
+def _all_outputs(recording: Recording) -> list[RecordedLayer]:
+    return [output for path in recording for output in recording.outputs(path)]
+
+
+def recording_json(recording: Recording) -> dict[str, Any]:
+    """A recording's origin and its layers as plain data."""
+    return {
+        "file": str(recording.path),
+        "samples": recording.samples,
+        "planned": recording.planned,
+        "complete": recording.complete,
+        "ids": bool(recording.ids),
+        "labels": recording.labels is not None,
+        "inputs": [
+            {"name": i.name, "shape": list(i.shape), "dtype": i.logical_dtype}
+            for i in recording.inputs
+        ],
+        "layers": [_layer_json(layer) for layer in _all_outputs(recording)],
+        "provenance": recording.provenance,
+    }
+
+
+def _layer_json(layer: RecordedLayer) -> dict[str, Any]:
+    return {
+        "path": layer.path,
+        "class": layer.class_name,
+        "order": layer.order,
+        "call": layer.call,
+        "index": layer.index,
+        "key": layer.key,
+        "dims": list(layer.dims),
+        "shape": list(layer.shape),
+        "dtype": layer.logical_dtype,
+        "data-format": layer.data_format,
+        "bytes": layer.nbytes,
+    }
