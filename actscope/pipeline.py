@@ -6,8 +6,8 @@ was computed until then is written and committed.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from typing import TypeVar
 
 from actscope.channel import Channel, ChannelClosedError
@@ -22,7 +22,7 @@ BATCHES_TO_WRITE = 2
 Item = TypeVar("Item")
 
 
-def read_ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
+def read_ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     """The same items, read in a thread of their own; an error there is raised here."""
     channel: Channel[Item] = Channel(depth)
     errors: list[BaseException] = []
@@ -105,11 +105,12 @@ def record(
     """
     writing = WritingThread(writer, BATCHES_TO_WRITE)
     try:
-        for inputs, outputs in _run(read_ahead(batches, BATCHES_READ_AHEAD), step, batch_size):
-            rows = len(inputs[0])
-            kept = [inputs[position] for position in stored_inputs]
-            writing.put([*kept, *(output[:rows] for output in outputs)])
-            on_batch(rows)
+        with closing(read_ahead(batches, BATCHES_READ_AHEAD)) as ahead:
+            for inputs, outputs in _run(ahead, step, batch_size):
+                rows = len(inputs[0])
+                kept = [inputs[position] for position in stored_inputs]
+                writing.put([*kept, *(output[:rows] for output in outputs)])
+                on_batch(rows)
     except BaseException:
         # What was computed is kept; the first error is the one to tell of.
         with suppress(Exception):

@@ -24,7 +24,7 @@ def glob_to_regex(pattern: str) -> re.Pattern[str]:
             parts.append({"**/": "(?:[^/]+/)*", "/**": "(?:/[^/]+)+", "**": ".+"}[name])
         else:
             parts.append(_name_to_regex(name))
-    return re.compile("".join(parts))
+    return re.compile("".join(parts), re.DOTALL)
 
 
 def _name_to_regex(name: str) -> str:

@@ -1,0 +1,35 @@
+"""What all tests share: the choice of backend, and a small recording."""
+
+import os
+
+import pytest
+from recordings import Example
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--backend",
+        choices=["jax", "tensorflow", "torch"],
+        help="run the Keras tests in this process, on this backend only",
+    )
+
+
+def pytest_configure(config):
+    backend = config.getoption("--backend")
+    if backend:
+        os.environ["KERAS_BACKEND"] = backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def pytest_ignore_collect(collection_path, config):
+    # Keras fixes its backend at import: without the option, test_backends.py starts a process each.
+    if collection_path.name == "keras_backend" and not config.getoption("--backend"):
+        return True
+    if collection_path.name == "test_backends.py" and config.getoption("--backend"):
+        return True
+    return None
+
+
+@pytest.fixture
+def example(tmp_path):
+    return Example(tmp_path / "run.h5")

@@ -1,0 +1,51 @@
+"""What importing actscope does not import; each check in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ["keras", "jax", "tensorflow", "torch", "matplotlib"]
+
+
+def modules_after(statement):
+    code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import actscope",
+        "import actscope; actscope.open",
+        "import actscope; actscope.extract",
+        "import actscope.cli",
+        "from actscope.registry import adapters; adapters()",
+    ],
+)
+def test_no_framework_and_no_plotting_library(statement):
+    assert modules_after(statement).isdisjoint(HEAVY)
+
+
+def test_rendering_imports_no_framework_and_no_pyplot():
+    done = subprocess.run(
+        [sys.executable, "-c", "import actscope.render, sys; print('\\n'.join(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+    assert loaded.isdisjoint([*HEAVY[:-1], "matplotlib.pyplot"])
+
+
+def test_public_names_are_there_and_stay_functions():
+    import actscope
+    import actscope.extraction
+
+    for name in actscope.__all__:
+        assert getattr(actscope, name) is not None
+    assert callable(actscope.extract)
+    assert callable(actscope.open)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = actscope.nothing
