@@ -4,6 +4,7 @@ Each says what was done, on what, what was found and how to mend it. Those that 
 a built-in error are that error too, so that `except KeyError` and `except OSError` work as usual.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -54,6 +55,13 @@ class FormatError(ActscopeError, ValueError):
 
 class RenderError(ActscopeError, ValueError):
     """What was asked for cannot be drawn."""
+
+
+def first_line(error: BaseException) -> str:
+    """What any error says, in one line without colour codes."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -52,7 +52,7 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         path: the HDF5 file to write.
         layers: a glob or several over layer paths, such as `"conv*"` or `["**/query", "dense"]`;
             `"all"`; by default the layers one level below the model.
-        batch_size: samples per batch.
+        batch_size: samples per batch; a model that fixes its batch size keeps its own.
         samples: how many samples to record; by default all. A `tf.data.Dataset` without it is
             read once more, to count.
         ids: a name for each sample, such as a file name.
@@ -79,7 +79,7 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     declared = adapter.inputs(model)
     feed = open_feed(data, len(declared) if declared else None, samples)
     check_inputs(declared, feed.example)
-    batch_size = _checked_batch_size(batch_size, feed.samples)
+    batch_size = _checked_batch_size(batch_size, feed.samples, declared)
     names, labels = _checked_ids(ids, feed.samples), _checked_labels(labels, feed.samples)
     trace = adapter.trace(model, feed.example)
     outputs = _outputs(select(trace.layers, layers))
@@ -146,10 +146,13 @@ def _inputs_to_store(
     return tensors if wanted else []
 
 
-def _checked_batch_size(batch_size: int, samples: int) -> int:
+def _checked_batch_size(
+    batch_size: int, samples: int, declared: Sequence[InputInfo] | None
+) -> int:
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise DataError(f"batch_size={batch_size!r}: give a whole number of at least 1")
-    return min(int(batch_size), samples)
+    fixed = next((info.shape[0] for info in declared or () if info.shape[0] is not None), None)
+    return fixed or min(int(batch_size), samples)
 
 
 def _checked_ids(ids: Sequence[str] | None, samples: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from typing import TypeVar
 
 from actscope.channel import Channel, ChannelClosedError
-from actscope.errors import ModelError
+from actscope.errors import ModelError, first_line
 from actscope.feed import pad
 from actscope.protocol import Array, Step
 from actscope.store.writer import Writer
@@ -143,7 +143,6 @@ def _guarded(stage: Callable[[Given], Result], given: Given, done: int) -> Resul
     try:
         return stage(given)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
         raise ModelError(
-            f"the model failed after {done} samples: {type(error).__name__}: {reason}"
+            f"the model failed after {done} samples: {type(error).__name__}: {first_line(error)}"
         ) from error

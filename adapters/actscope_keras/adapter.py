@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actscope.errors import ModelError
+from actscope.errors import ModelError, first_line
 from actscope.protocol import Array, InputInfo, Inputs, LayerInfo, ModelProvenance, OutputInfo, Step
 from actscope.store.schema import STORABLE
 from actscope_keras import backend as backends
@@ -105,14 +105,15 @@ class KerasTrace:
         if example is None:
             self.layers = _undescribed(LayerPaths(model))
             return
-        arrays = [_rows(array, ROWS_TRACED) for array in example.arrays]
+        self._rows_traced = fixed_batch(model) or ROWS_TRACED
+        arrays = [_rows(array, self._rows_traced) for array in example.arrays]
         pack = packer(model, example)
         with _model_errors(arrays, known=known):
             if not all(layer.built for layer in model._flatten_layers()):
                 model(pack(arrays), training=False)
             self._forward: ForwardPass = ForwardPass(model, LayerPaths(model), pack)
             capture = self._backend.trace(self._forward, arrays)
-        self.layers = _describe(capture)
+        self.layers = _describe(capture, self._rows_traced)
 
     def compile(self, outputs: Sequence[OutputInfo], batch_size: int) -> Step:
         """A step that returns `outputs` of `batch_size` rows."""
@@ -123,6 +124,12 @@ class KerasTrace:
         arrays = [np.broadcast_to(a[:1], (batch_size, *a.shape[1:])) for a in self._example.arrays]
         with _model_errors(arrays, known=True):
             return self._backend.compile(self._forward, wanted, arrays)
+
+
+def fixed_batch(model: Any) -> int | None:
+    """The batch size of a model that takes no other, as stateful recurrent ones do."""
+    inputs = getattr(model, "inputs", None) or ()
+    return next((tensor.shape[0] for tensor in inputs if tensor.shape[0] is not None), None)
 
 
 def _backend(name: str) -> "Backend":
@@ -144,11 +151,18 @@ class _model_errors:  # noqa: N801 - used like a function
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if isinstance(error, Exception):
             source = "data" if self._known else "blank inputs"
-            reason = next((line for line in str(error).splitlines() if line.strip()), "")
             raise ModelError(
                 f"the model failed on {source} of shape {self._shapes}: "
-                f"{type(error).__name__}: {reason.strip()}"
+                f"{type(error).__name__}: {_reason(error)}"
             ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What the error says, without the sentence that Keras puts before it."""
+    preamble, _, rest = str(error).partition("\n")
+    if preamble.startswith("Exception encountered when calling") and rest.strip():
+        return first_line(Exception(rest))
+    return first_line(error)
 
 
 def _rows(array: Array, count: int) -> Array:
@@ -170,11 +184,11 @@ def _layer(paths: Any, layer: Any, outputs: tuple[OutputInfo, ...], note: str) -
     )
 
 
-def _describe(capture: "Capture") -> list[LayerInfo]:
+def _describe(capture: "Capture", rows: int) -> list[LayerInfo]:
     """The layers in the order in which they first returned, those that never did at the end."""
     import keras
 
-    outputs, left_out = _outputs(capture)
+    outputs, left_out = _outputs(capture, rows)
     layers = []
     for layer in capture.paths.layers:
         if isinstance(layer, keras.layers.InputLayer):
@@ -203,8 +217,10 @@ def _why_nothing(path: str, layer: Any, capture: "Capture") -> str:
     return f"this {type(layer).__name__} is not called when the model runs"
 
 
-def _outputs(capture: "Capture") -> tuple[dict[str, list[OutputInfo]], dict[str, str]]:
-    """What can be recorded, and why the rest cannot, both by path."""
+def _outputs(
+    capture: "Capture", rows: int
+) -> tuple[dict[str, list[OutputInfo]], dict[str, str]]:
+    """What can be recorded of a pass over `rows` samples, and why the rest cannot, by path."""
     import keras
 
     outputs: dict[str, list[OutputInfo]] = {}
@@ -213,7 +229,7 @@ def _outputs(capture: "Capture") -> tuple[dict[str, list[OutputInfo]], dict[str,
     for order, captured in enumerate(capture.tensors):
         shape = tuple(captured.tensor.shape)
         dtype = keras.backend.standardize_dtype(captured.tensor.dtype)
-        reason = _why_not(shape, dtype)
+        reason = _why_not(shape, dtype, rows)
         if reason:
             left_out[captured.path] = reason
             continue
@@ -224,8 +240,8 @@ def _outputs(capture: "Capture") -> tuple[dict[str, list[OutputInfo]], dict[str,
     return outputs, left_out
 
 
-def _why_not(shape: tuple[int | None, ...], dtype: str) -> str:
-    if not shape or shape[0] != ROWS_TRACED:
+def _why_not(shape: tuple[int | None, ...], dtype: str, rows: int) -> str:
+    if not shape or shape[0] != rows:
         return f"its output of shape {shape} has no sample axis"
     if None in shape:
         return f"its output's shape {shape} changes with the data"

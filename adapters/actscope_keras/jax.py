@@ -82,6 +82,6 @@ class JaxStep:
 
 
 def _native(array: Array) -> Array:
-    if array.dtype.kind == "V" or array.dtype.name not in np.sctypeDict:
-        array = array.view(f"u{array.dtype.itemsize}")
-    return np.ascontiguousarray(array)
+    # bfloat16 and float8 are not NumPy's own: their bytes travel as unsigned integers.
+    own = array.dtype.isbuiltin == 1
+    return np.ascontiguousarray(array if own else array.view(f"u{array.dtype.itemsize}"))

@@ -76,8 +76,9 @@ class TensorFlowStep:
 
 
 def _to_host(tensor: Any) -> Array:
-    if tensor.dtype.is_numpy_compatible and tensor.dtype.name in np.sctypeDict:
+    if np.dtype(tensor.dtype.as_numpy_dtype).isbuiltin == 1:
         # A memoryview shares the buffer, where `numpy()` copies it.
         return np.ascontiguousarray(memoryview(tensor))
+    # bfloat16 and float8 are not NumPy's own: their bytes travel as unsigned integers.
     array = tensor.numpy()
     return np.ascontiguousarray(array.view(f"u{array.dtype.itemsize}"))
