@@ -144,7 +144,9 @@ picture_option = click.option(
 @file_argument
 @layer_argument
 @sample_option
-@click.option("--scale", default="auto", show_default=True, help="auto, shared, channel, symmetric.")
+@click.option(
+    "--scale", default="auto", show_default=True, help="auto, shared, channel, symmetric."
+)
 @click.option("--cmap", help="A colour map of matplotlib.")
 @picture_option
 @overwrite_option

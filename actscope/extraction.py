@@ -89,9 +89,7 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     provenance = describe(
         adapter.provenance(model), feed.fingerprint, selection=layers, batch_size=batch_size
     )
-    plan = RecordingPlan(
-        feed.samples, (*inputs, *tensors), groups, provenance, names, labels
-    )
+    plan = RecordingPlan(feed.samples, (*inputs, *tensors), groups, provenance, names, labels)
     with (
         Writer(path, plan, overwrite=overwrite) as writer,
         _removed_if_empty(writer),
@@ -146,9 +144,7 @@ def _inputs_to_store(
     return tensors if wanted else []
 
 
-def _checked_batch_size(
-    batch_size: int, samples: int, declared: Sequence[InputInfo] | None
-) -> int:
+def _checked_batch_size(batch_size: int, samples: int, declared: Sequence[InputInfo] | None) -> int:
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise DataError(f"batch_size={batch_size!r}: give a whole number of at least 1")
     fixed = next((info.shape[0] for info in declared or () if info.shape[0] is not None), None)
@@ -169,7 +165,7 @@ def _checked_labels(labels: npt.ArrayLike | None, samples: int) -> Array | None:
     values = np.asarray(labels)
     if values.ndim != 1 or len(values) < samples or values.dtype.kind not in "biufUO":
         raise DataError(
-            f"labels of shape {values.shape} and dtype {values.dtype} do not fit {samples} samples: "
-            "give one number or text per sample"
+            f"labels of shape {values.shape} and dtype {values.dtype} do not fit {samples} "
+            "samples: give one number or text per sample"
         )
     return values[:samples]

@@ -1,4 +1,4 @@
-"""What a recording says of its origin, so that a stale or foreign one is told from the right one."""
+"""What a recording says of its origin: a stale or foreign one is told from the right one."""
 
 import json
 import platform

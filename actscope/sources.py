@@ -65,9 +65,14 @@ def open_source(name: str, inputs: Sequence[InputInfo] | None) -> Source:
 def _split(name: str) -> tuple[Path, str]:
     """`file.h5:path/in/it` as the file and the part; a name that exists is a file as it stands."""
     file, colon, part = name.rpartition(":")
-    if not colon or Path(name).exists() or Path(file).suffix.lower() not in (
-        ".npz",
-        *HDF5_SUFFIXES,
+    if (
+        not colon
+        or Path(name).exists()
+        or Path(file).suffix.lower()
+        not in (
+            ".npz",
+            *HDF5_SUFFIXES,
+        )
     ):
         return Path(name), ""
     return Path(file), part

@@ -38,7 +38,8 @@ def scaled_digits() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     ]
     scaled = np.clip(np.stack(images) / 16, 0, 1)[..., None]
     # As the shipped digits are stored, in 256 steps.
-    return np.round(scaled * 255).astype(np.float32) / 255, digits.target.astype(np.int64)
+    in_steps = (np.round(scaled * 255) / 255).astype(np.float32)
+    return in_steps, digits.target.astype(np.int64)
 
 
 def build() -> keras.Model:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from actscope.protocol import OutputInfo
 from actscope.store import schema
 from actscope.store.schema import RecordingPlan

@@ -1,5 +1,6 @@
-import actscope
 import pytest
+
+import actscope
 from actscope import errors
 
 

@@ -1,11 +1,12 @@
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from actscope.errors import DataError
 from actscope.feed import check_inputs, open_feed, pad, rebatch
 from actscope.protocol import InputInfo, Inputs
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def joined(feed, size):

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+
 from actscope.channel import Channel, ChannelClosedError
 from actscope.errors import DiskFullError, ModelError
 from actscope.pipeline import read_ahead, record

@@ -1,14 +1,15 @@
 import h5py
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hypothesis_numpy
+
 from actscope.errors import ActscopeError, FormatError, MissingFileError, UnknownLayerError
 from actscope.store import schema
 from actscope.store.reader import open_recording
 from actscope.store.writer import Writer
 from recordings import output_info
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hypothesis_numpy
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,10 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from actscope.errors import FormatError
 from actscope.store import schema
 from recordings import output_info
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=8, unique=True))

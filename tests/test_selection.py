@@ -1,10 +1,11 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from actscope.errors import SelectionError, UnknownLayerError
 from actscope.protocol import LayerInfo
 from actscope.selection import matches, select
 from recordings import output_info
-from hypothesis import given
-from hypothesis import strategies as st
 
 names = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1)
 paths = st.lists(names, min_size=1, max_size=4).map("/".join)
@@ -74,13 +75,13 @@ def test_all_and_lists_keep_the_order_of_execution_and_take_each_once():
 
 
 def test_unknown_layers_are_named_with_the_nearest():
-    with pytest.raises(UnknownLayerError, match="'covn' matches|matches 'covn'.*'conv'"):
+    with pytest.raises(UnknownLayerError, match=r"matches 'covn'.*'conv'"):
         select(layers("conv", "dense"), "covn")
 
 
 def test_what_cannot_be_recorded_says_why():
     cell = LayerInfo("lstm/cell", "LSTMCell", 1, (), "it runs inside a loop: record 'lstm'")
-    with pytest.raises(SelectionError, match="'lstm/cell' cannot be recorded.*record 'lstm'"):
+    with pytest.raises(SelectionError, match=r"'lstm/cell' cannot be recorded.*record 'lstm'"):
         select([*layers("lstm"), cell], "lstm/cell")
     assert [layer.path for layer in select([*layers("lstm"), cell], "**")] == ["lstm"]
 

@@ -1,10 +1,11 @@
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
+
 from actscope.errors import DataError, MissingFileError
 from actscope.protocol import InputInfo
 from actscope.sources import open_source
-from PIL import Image
 
 COLOUR = [InputInfo("image", (None, 6, 8, 3), "float32")]
 

@@ -2,10 +2,12 @@ import os
 import subprocess
 import sys
 from math import prod
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+
 from actscope.errors import DiskFullError, OutputExistsError
 from actscope.store import schema, space, writer
 from actscope.store.writer import Writer
@@ -69,7 +71,7 @@ def test_rows_are_committed_only_by_commit(example):
 def test_committed_rows_survive_a_killed_process(tmp_path):
     code = f"""
 import os, signal, sys
-sys.path.insert(0, {os.path.dirname(__file__)!r})
+sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from recordings import Example
 from actscope.store.writer import Writer

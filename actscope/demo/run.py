@@ -74,15 +74,17 @@ def draw(recording: Recording, folder: Path) -> Iterator[Path]:
     from actscope import render
 
     for layer in recording.values():
+        figures = {}
         if layer.class_name == "Conv2D":
-            drawings = {"grid": render.grid, "heatmap": render.heatmap}
+            figures = {
+                "grid": render.grid(layer, SAMPLE),
+                "heatmap": render.heatmap(layer, SAMPLE),
+            }
         elif layer.class_name == "Dense":
-            drawings = {"bars": render.vector}
-        else:
-            continue
-        for verb, function in drawings.items():
-            picture = folder / f"{layer.path}-{verb}.png"
-            render.save(function(layer, SAMPLE), picture)
+            figures = {"bars": render.vector(layer, SAMPLE)}
+        for kind, figure in figures.items():
+            picture = folder / f"{layer.path}-{kind}.png"
+            render.save(figure, picture)
             yield picture
 
 

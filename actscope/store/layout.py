@@ -71,7 +71,10 @@ def _write_samples(group: h5py.Group, plan: RecordingPlan, sample: h5py.Dataset)
 
 
 def _write_column(
-    group: h5py.Group, name: str, values: np.ndarray, sample: h5py.Dataset  # type: ignore[type-arg]
+    group: h5py.Group,
+    name: str,
+    values: np.ndarray,
+    sample: h5py.Dataset,
 ) -> None:
     if values.dtype.kind == "S":
         values = values.astype(h5py.string_dtype("utf-8", values.itemsize))
@@ -79,7 +82,7 @@ def _write_column(
     dataset.dims[0].attach_scale(sample)
 
 
-def fixed_text(values: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]
+def fixed_text(values: Sequence[str]) -> np.ndarray:
     """Texts as fixed-length UTF-8, as long as the longest."""
     encoded = [value.encode() for value in values]
     return np.array(encoded, dtype=f"S{max(1, *map(len, encoded))}" if encoded else "S1")

@@ -114,7 +114,7 @@ class RecordedTensor:
         self.recording.check_open()
         return self._rows[key]
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if copy is False:
             raise ValueError("a recorded tensor is on the disk: it cannot become an array uncopied")
         return np.asarray(self[:], dtype)

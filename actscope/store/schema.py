@@ -58,8 +58,12 @@ _STORED_AS = {
 }
 
 STORABLE = frozenset(
-    ["float16", "float32", "float64", "int8", "int16", "int32", "int64"]
-    + ["uint8", "uint16", "uint32", "uint64", *_STORED_AS]
+    [
+        *("float16", "float32", "float64"),
+        *("int8", "int16", "int32", "int64"),
+        *("uint8", "uint16", "uint32", "uint64"),
+        *_STORED_AS,
+    ]
 )
 
 

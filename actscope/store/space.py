@@ -22,7 +22,9 @@ def check_free(folder: Path, needed: int, freed: int = 0) -> None:
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
-        replaced = f" (the file to be replaced holds {freed:,} of the bytes in use)" if freed else ""
+        replaced = (
+            f" (the file to be replaced holds {freed:,} of the bytes in use)" if freed else ""
+        )
         raise DiskFullError(
             f"the recording needs {needed:,} bytes and {folder} has {free:,} free{replaced}: "
             "select fewer layers or samples, or write to another disk"

@@ -227,9 +227,7 @@ def _inputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]
         if name not in group:
             return
         dataset = _dataset(group, name, path)
-        yield StoredTensor(
-            **_stored(dataset, samples, path), key=_text(dataset, schema.KEY, path)
-        )
+        yield StoredTensor(**_stored(dataset, samples, path), key=_text(dataset, schema.KEY, path))
 
 
 def _outputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]:

@@ -16,10 +16,10 @@ import numpy as np
 
 from actscope.errors import DiskFullError, OutputExistsError
 from actscope.protocol import Array
-from actscope.store import layout, schema, space
+from actscope.store import layout, space
 from actscope.store.schema import RecordingPlan
 
-GATHERED_BYTES_PER_TENSOR = 4 * 2**20
+GATHERED_BYTES_PER_TENSOR = 2**20
 GATHERED_BYTES = 64 * 2**20
 MAXIMUM_BUFFERS = 512
 MAXIMUM_BYTES_PER_CALL = 2**30

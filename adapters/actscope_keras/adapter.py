@@ -17,7 +17,7 @@ from actscope_keras import backend as backends
 
 if TYPE_CHECKING:
     from actscope_keras.capture import Capture, Captured
-    from actscope_keras.forward import Backend, ForwardPass
+    from actscope_keras.forward import Backend
 
 ROWS_TRACED = 3
 """Rows in a trace: more than one, so that the sample axis is told from a broadcast one."""
@@ -217,9 +217,7 @@ def _why_nothing(path: str, layer: Any, capture: "Capture") -> str:
     return f"this {type(layer).__name__} is not called when the model runs"
 
 
-def _outputs(
-    capture: "Capture", rows: int
-) -> tuple[dict[str, list[OutputInfo]], dict[str, str]]:
+def _outputs(capture: "Capture", rows: int) -> tuple[dict[str, list[OutputInfo]], dict[str, str]]:
     """What can be recorded of a pass over `rows` samples, and why the rest cannot, by path."""
     import keras
 

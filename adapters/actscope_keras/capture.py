@@ -48,7 +48,7 @@ class Captured:
         return (self.path, self.call, self.index)
 
 
-@dataclass
+@dataclass(eq=False)
 class Capture:
     """What has been seen of one forward pass.
 
@@ -129,40 +129,38 @@ def _flat(outputs: Any) -> list[tuple[str, Any]]:
 
 _state = threading.local()
 _lock = threading.Lock()
-_captures_under_way = 0
+_under_way: list[Capture] = []
 _originals: dict[type, Callable[..., Any]] = {}
 
 
 @contextmanager
 def capturing(capture: Capture) -> Iterator[None]:
     """Record into `capture` every layer called in this thread; nothing stays behind afterwards."""
-    _install()
+    with _lock:
+        if not _under_way:
+            _replace_calls()
+        _under_way.append(capture)
     previous, _state.capture = getattr(_state, "capture", None), capture
     try:
         yield
     finally:
         _state.capture = previous
-        _remove()
+        with _lock:
+            _under_way.remove(capture)
+            if not _under_way:
+                _restore_calls()
 
 
-def _install() -> None:
-    global _captures_under_way
-    with _lock:
-        if _captures_under_way == 0:
-            for owner in (keras.layers.Layer, keras.Operation):
-                _originals[owner] = owner.__dict__["__call__"]
-                owner.__call__ = _intercepting(owner, _originals[owner])
-        _captures_under_way += 1
+def _replace_calls() -> None:
+    for owner in (keras.layers.Layer, keras.Operation):
+        _originals[owner] = owner.__dict__["__call__"]
+        setattr(owner, "__call__", _intercepting(owner, _originals[owner]))  # noqa: B010
 
 
-def _remove() -> None:
-    global _captures_under_way
-    with _lock:
-        _captures_under_way -= 1
-        if _captures_under_way == 0:
-            for owner, original in _originals.items():
-                owner.__call__ = original  # type: ignore[operator]
-            _originals.clear()
+def _restore_calls() -> None:
+    for owner, original in _originals.items():
+        setattr(owner, "__call__", original)  # noqa: B010
+    _originals.clear()
 
 
 def _intercepting(owner: type, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ A backend runs `ForwardPass.run` inside whatever it compiles; here nothing depen
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,11 +42,9 @@ class ForwardPass:
         """
         chosen = None if wanted is None else frozenset(wanted)
         capture = Capture(self.paths, is_reachable, chosen)
-        with keras.StatelessScope(state_mapping=list(state)), capturing(capture):
-            try:
-                self.model(self.pack(tensors), training=False)
-            except Enough:
-                pass
+        scope = keras.StatelessScope(state_mapping=list(state))
+        with suppress(Enough), scope, capturing(capture):
+            self.model(self.pack(tensors), training=False)
         return capture
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from actscope.errors import MissingFileError, ModelError, first_line, nearest
 
-CALLABLE = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)(?P<arguments>\(.*\))?")
+CALLABLE = re.compile(
+    r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)(?P<arguments>\(.*\))?"
+)
 
 
 def load(source: str, *, structure_only: bool = False) -> Any:
@@ -48,7 +50,9 @@ def _load_file(path: Path) -> Any:
         # Only the safe mode: a .keras file can carry code, and may come from anyone.
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        raise ModelError(f"{path} cannot be loaded as a Keras model: {first_line(error)}") from error
+        raise ModelError(
+            f"{path} cannot be loaded as a Keras model: {first_line(error)}"
+        ) from error
 
 
 def _call(called: re.Match[str], source: str, *, structure_only: bool) -> Any:
@@ -77,7 +81,9 @@ def _find(module_name: str, name: str) -> Callable[..., Any]:
     try:
         found: Any = import_module(module_name)
     except Exception as error:
-        raise ModelError(f"the module {module_name!r} does not import: {first_line(error)}") from error
+        raise ModelError(
+            f"the module {module_name!r} does not import: {first_line(error)}"
+        ) from error
     for part in name.split("."):
         if not hasattr(found, part):
             public = [known for known in dir(found) if not known.startswith("_")]

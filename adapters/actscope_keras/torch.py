@@ -36,7 +36,7 @@ class TorchBackend:
 
 def _device_of(model: Any) -> torch.device:
     if model.variables:
-        return model.variables[0].value.device  # type: ignore[no-any-return]
+        return model.variables[0].value.device
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

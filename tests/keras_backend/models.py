@@ -63,7 +63,9 @@ def dict_of_inputs():
 def shared_layer():
     shared = layers.Dense(4, name="shared")
     first, second = keras.Input((3,), name="first"), keras.Input((3,), name="second")
-    model = keras.Model([first, second], layers.Subtract(name="minus")([shared(first), shared(second)]))
+    model = keras.Model(
+        [first, second], layers.Subtract(name="minus")([shared(first), shared(second)])
+    )
     data = [random.random((10, 3), np.float32) for _ in range(2)]
     calls = [numpy(shared(part)) for part in data]
     return model, data, {"shared": calls, "minus": calls[0] - calls[1]}
@@ -145,9 +147,9 @@ def subclassed():
 def recurrent():
     inputs = keras.Input((7,), dtype="int32")
     embedded = layers.Embedding(20, 6, name="embedding")(inputs)
-    sequence, state, carry = layers.LSTM(
-        5, return_sequences=True, return_state=True, name="lstm"
-    )(embedded)
+    sequence, state, carry = layers.LSTM(5, return_sequences=True, return_state=True, name="lstm")(
+        embedded
+    )
     timed = layers.TimeDistributed(layers.Dense(3, name="inner"), name="timed")(sequence)
     both = layers.Bidirectional(layers.GRU(4), name="both")(timed)
     model = keras.Model(inputs, layers.Concatenate(name="out")([both, state, carry]))

@@ -2,11 +2,12 @@
 
 import threading
 
-import actscope
 import keras
-import models
 import numpy as np
 import pytest
+
+import actscope
+import models
 from actscope.errors import ActscopeError, DataError, ModelError, SelectionError, UnknownLayerError
 from actscope.registry import adapter_for
 
@@ -109,7 +110,7 @@ def test_a_layer_mapped_over_an_axis_is_not_offered(tmp_path):
     recording = actscope.extract(model, data, tmp_path / "run.h5", layers="all")
     assert list(recording) == ["mapping"]
     # TensorFlow traces one iteration in the same graph, where its shape gives it away.
-    with pytest.raises(SelectionError, match="inside a loop.*'mapping'|no sample axis"):
+    with pytest.raises(SelectionError, match=r"inside a loop.*'mapping'|no sample axis"):
         actscope.extract(model, data, tmp_path / "other.h5", layers="mapping/inner")
 
 

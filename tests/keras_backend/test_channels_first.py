@@ -1,7 +1,8 @@
-import actscope
 import keras
 import numpy as np
 import pytest
+
+import actscope
 
 
 @pytest.mark.skipif(

@@ -1,9 +1,10 @@
 """Every kind of data that `extract` takes gives the same recording."""
 
-import actscope
 import keras
 import numpy as np
 import pytest
+
+import actscope
 from actscope.errors import DataError
 
 ROWS = np.random.default_rng(0).random((23, 6), np.float32)

@@ -1,0 +1,1 @@
+"""Benchmarks: actscope beside its peers and its ceilings, measured in the same run."""
