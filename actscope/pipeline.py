@@ -16,8 +16,8 @@ from actscope.feed import pad
 from actscope.protocol import Array, Step
 from actscope.store.writer import Writer
 
-BATCHES_READ_AHEAD = 2
-BATCHES_TO_WRITE = 2
+BATCHES_READ_AHEAD = 1
+BATCHES_TO_WRITE = 1
 
 Item = TypeVar("Item")
 

@@ -1,0 +1,12 @@
+"""Draws what a recording holds, from the file alone: feature maps, heat maps and vectors.
+
+Figures are made without `matplotlib.pyplot`: nothing is shown, nothing is saved and no global
+state changes. Nothing here knows a model framework.
+"""
+
+from actscope.render.grids import grid
+from actscope.render.heatmaps import heatmap
+from actscope.render.saving import save
+from actscope.render.vectors import vector
+
+__all__ = ["grid", "heatmap", "save", "vector"]

@@ -1,0 +1,147 @@
+"""Draws a layer's activation over the input that caused it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure, SubFigure
+
+from actscope.errors import RenderError
+from actscope.render import draw
+from actscope.render.canvas import BESIDE_STEPS, picture_size, prepare
+from actscope.render.draw import Paint
+from actscope.render.heat import Heat, choose, resized, square_tokens
+from actscope.render.layout import Maps, arrange, mosaic, near_square
+from actscope.render.pictures import as_picture, find_input, shrunk
+from actscope.render.scale import finite_range, not_finite, scale_for
+from actscope.render.sheets import draw_tiles, plan_sheet
+from actscope.render.subject import Layer, Subject, Values, take_sample
+
+_LONGEST_SIDE = 2048
+_SERIES_ASPECT = 2.0
+_SERIES_TILES = 20
+_ROOM_AROUND_SERIES = 0.05
+
+
+@dataclass(frozen=True)
+class _Overlay:
+    """How heat is laid over an input."""
+
+    merge: str | None
+    channel: int | None
+    alpha: float
+    cmap: str | Colormap | None
+    interpolation: str
+    figure: Figure | SubFigure | None
+
+    def paint(self, heat: Heat) -> Paint:
+        scale = scale_for(heat.maps)
+        default = "RdBu_r" if scale.diverging else "inferno"
+        return Paint(scale, draw.colour_map(self.cmap or default), self.alpha)
+
+
+def heatmap(  # noqa: PLR0913
+    layer: Layer,
+    sample: int | str = 0,
+    *,
+    input: npt.ArrayLike | None = None,  # noqa: A002
+    merge: str | None = "mean",
+    channel: int | None = None,
+    alpha: float = 0.5,
+    cmap: str | Colormap | None = None,
+    interpolation: str = "bilinear",
+    figure: Figure | SubFigure | None = None,
+) -> Figure:
+    """Draw the activation for one sample over that sample's input.
+
+    Feature maps are stretched over the whole image, as if the layer had kept its borders. Tokens
+    that form a square, with or without a class token before them, are laid over an image as a
+    square; over a series they are a strip behind the curves, stretched to its length. NaN and
+    infinities are marked, counted, and left out of the interpolation.
+
+    Args:
+        layer: a recorded layer, or an array with the samples first and the channels last.
+        sample: its position, negative from the end, or its id.
+        input: the input of this one sample: an image `(height, width)`,
+            `(height, width, 1, 3 or 4)` or `(1 or 3, height, width)`, or for tokens and steps also
+            a series `(steps,)` or `(steps, features)`; by default the first stored input that is
+            an image, else the first stored one. It is stretched to the range of the display.
+        merge: what is drawn of the channels: their `"mean"`, their `"max"`, their `"l2"` norm
+            (the root of the sum of squares), or, with None, each beside the others.
+        channel: draw only this one, whatever `merge` says; negative from the end.
+        alpha: opacity of the activation, from 0 to 1.
+        cmap: a colour map of matplotlib; by default inferno, or RdBu_r around zero where there are
+            clearly values on both sides.
+        interpolation: `"bilinear"` or `"nearest"`, from the size of the maps to that of the input.
+        figure: an empty figure or subfigure to draw on; by default a new one.
+
+    Returns:
+        The figure; where a subfigure was given, the one it is part of.
+
+    Raises:
+        RenderError: there is no such sample or channel, no input, an input that is no image, or
+            the layer has no axes along those of the input.
+    """
+    if not 0 <= alpha <= 1:
+        raise RenderError(f"alpha must be from 0 to 1, got {alpha!r}")
+    subject = take_sample(layer, sample)
+    maps = arrange(subject.values, subject.axes)
+    _check_axes(maps, subject)
+    given = find_input(layer, subject, input)
+    overlay = _Overlay(merge, channel, alpha, cmap, interpolation, figure)
+    if not maps.row_axis and given.ndim in (1, 2):
+        return _draw_over_series(subject, maps, given, overlay)
+    return _draw_over_image(subject, maps, as_picture(given), overlay)
+
+
+def _check_axes(maps: Maps, subject: Subject) -> None:
+    if not maps.column_axis:
+        raise RenderError(
+            f"{subject.name or 'the array'!r} has no axes along those of an input: its axes are "
+            f"({', '.join(subject.axes)}), use render.vector or render.grid"
+        )
+    if maps.slices > 1 or (maps.row_axis and maps.noun == "head"):
+        raise RenderError(
+            f"{subject.name or 'the array'!r} cannot be laid over an image: its axes are "
+            f"({', '.join(subject.axes)}), use render.grid"
+        )
+
+
+def _draw_over_image(subject: Subject, maps: Maps, picture: Values, overlay: _Overlay) -> Figure:
+    maps, dropped = (maps, False) if maps.row_axis else square_tokens(maps)
+    heat = choose(maps, overlay.merge, overlay.channel, subject.name)
+    columns = near_square(len(heat.maps), *picture.shape[:2])
+    picture = shrunk(picture, _LONGEST_SIDE // columns)
+    sheet = plan_sheet((len(heat.maps), *picture.shape[:2]), columns, overlay.figure)
+    canvas, paint = prepare(sheet.size, overlay.figure), overlay.paint(heat)
+    axes = canvas.map_axes()
+    pictures = np.broadcast_to(picture, (len(heat.maps), *picture.shape))
+    placed = mosaic(pictures, columns, sheet.gaps, fill=0)
+    draw.draw_picture(axes, placed.image, canvas.interpolation(placed.image.shape))
+    tiles = resized(heat.maps, picture.shape[:2], overlay.interpolation)
+    draw_tiles(axes, canvas, sheet, tiles, paint, heat.numbers)
+    draw.draw_colour_bar(axes, canvas, paint, heat.label)
+    note = "class token left out" if dropped else ""
+    draw.draw_heading(axes, canvas, subject, heat.words, note, sheet.lift)
+    return canvas.whole
+
+
+def _draw_over_series(subject: Subject, maps: Maps, series: Values, overlay: _Overlay) -> Figure:
+    curves = series.reshape(len(series), -1)
+    heat = choose(maps, overlay.merge, overlay.channel, subject.name)
+    strips = resized(heat.maps, (1, len(curves)), overlay.interpolation)[:, 0]
+    low, high = finite_range(curves)
+    around = _ROOM_AROUND_SERIES * (high - low) or 0.5
+    extent = (-0.5, len(curves) - 0.5, low - around, high + around)
+    size = picture_size(_SERIES_ASPECT, _SERIES_TILES, overlay.figure)
+    canvas, paint = prepare(size, overlay.figure, BESIDE_STEPS), overlay.paint(heat)
+    axes = canvas.axes()
+    draw.draw_image(axes, strips, paint, canvas.interpolation(strips.shape), extent)
+    draw.draw_marks(axes, not_finite(strips), extent)
+    draw.draw_curves(axes, curves)
+    draw.plain_axes(axes, "step of the input", "input")
+    draw.draw_colour_bar(axes, canvas, paint, heat.label)
+    order = f"one strip for each {maps.noun}, the first at the top" if len(strips) > 1 else ""
+    draw.draw_heading(axes, canvas, subject, heat.words, order)
+    return canvas.whole

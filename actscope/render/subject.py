@@ -1,0 +1,142 @@
+"""Takes the one sample that is drawn, with what the recording says about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actscope.errors import RenderError, nearest
+from actscope.store.reader import RecordedLayer, RecordedTensor
+
+Values = npt.NDArray[np.floating[Any]]
+Layer = RecordedTensor | npt.ArrayLike
+
+_AXES_BY_RANK: dict[int, tuple[str, ...]] = {
+    0: (),
+    1: ("channel",),
+    2: ("token", "channel"),
+    3: ("y", "x", "channel"),
+    4: ("z", "y", "x", "channel"),
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One sample of one tensor.
+
+    Attributes:
+        values: its values without the sample axis, float32 or float64.
+        axes: a name for each axis of `values`.
+        position: which sample it is, from 0.
+        name: the layer's name; empty for a plain array.
+        class_name: the layer's class, or empty.
+        sample_id: the sample's id, or empty.
+        label: the sample's label as text, or empty.
+    """
+
+    values: Values
+    axes: tuple[str, ...]
+    position: int
+    name: str = ""
+    class_name: str = ""
+    sample_id: str = ""
+    label: str = ""
+
+
+def take_sample(layer: Layer, sample: int | str) -> Subject:
+    """One sample of a recorded tensor, or of an array with the samples along its first axis.
+
+    Raises:
+        RenderError: there is no such sample, it holds no values, or they are not numbers.
+    """
+    if isinstance(layer, RecordedTensor):
+        subject = _from_recording(layer, sample)
+    else:
+        subject = _from_array(np.asarray(layer), sample)
+    if subject.values.size == 0:
+        raise RenderError(
+            f"{_called(subject.name)} has nothing to draw: the shape of a sample is "
+            f"{subject.values.shape}"
+        )
+    return subject
+
+
+def _from_recording(tensor: RecordedTensor, sample: int | str) -> Subject:
+    recording = tensor.recording
+    position = find_sample(sample, len(tensor), recording.ids, tensor.name)
+    labels = recording.labels
+    return Subject(
+        values=as_numbers(tensor[position], tensor.name),
+        axes=tensor.dims[1:],
+        position=position,
+        name=tensor.name,
+        class_name=tensor.class_name if isinstance(tensor, RecordedLayer) else "",
+        sample_id=recording.ids[position] if recording.ids else "",
+        label="" if labels is None else str(labels[position]),
+    )
+
+
+def _from_array(array: npt.NDArray[Any], sample: int | str) -> Subject:
+    if array.ndim == 0:
+        raise RenderError("a single number was given: give an array with the samples along axis 0")
+    position = find_sample(sample, len(array), (), "")
+    values = as_numbers(array[position], "")
+    return Subject(values=values, axes=axes_by_rank(values.ndim), position=position)
+
+
+def axes_by_rank(rank: int) -> tuple[str, ...]:
+    """Names for the axes of one sample of a plain array, channels last."""
+    unnamed = tuple(f"axis_{number}" for number in range(1, rank))
+    return _AXES_BY_RANK.get(rank, (*unnamed, "channel"))
+
+
+def find_sample(sample: int | str, count: int, ids: Sequence[str], name: str) -> int:
+    """The position of a sample given by position, negative from the end, or by id.
+
+    Raises:
+        RenderError: there is no such sample.
+    """
+    if not isinstance(sample, str):
+        return find_position(sample, count, "sample", name)
+    if sample in ids:
+        return ids.index(sample)
+    if not ids:
+        raise RenderError(
+            f"no sample {sample!r}: the samples of {_called(name)} have no ids, "
+            f"give a position from 0 to {count - 1}"
+        )
+    raise RenderError(f"no sample {sample!r} of {_called(name)}: {nearest(sample, ids)}")
+
+
+def find_position(position: int, count: int, noun: str, name: str) -> int:
+    """`position` among `count` samples or channels; negative ones count from the end.
+
+    Raises:
+        RenderError: it is not a whole number, or beyond the ends.
+    """
+    if not isinstance(position, int | np.integer):
+        raise RenderError(f"the {noun} must be a whole number, got {position!r}")
+    if not -count <= position < count:
+        known = f"0 to {count - 1}" if count else "none"
+        raise RenderError(
+            f"no {noun} {position} of {_called(name)}: the number of {noun}s is {count} ({known})"
+        )
+    return int(position) % count
+
+
+def as_numbers(values: npt.ArrayLike, name: str) -> Values:
+    """A copy as float32, or as float64 where float32 could not hold the values.
+
+    Raises:
+        RenderError: the values are not real numbers.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise RenderError(f"{_called(name)} holds {array.dtype}, which cannot be drawn")
+    return array.astype(np.result_type(array.dtype, np.float32))
+
+
+def _called(name: str) -> str:
+    return repr(name) if name else "the array"

@@ -1,0 +1,102 @@
+"""Draws one value per channel: as bars, or as the pixels of one image where there are many."""
+
+import numpy as np
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure, SubFigure
+
+from actscope.errors import RenderError
+from actscope.render import draw
+from actscope.render.canvas import BESIDE_BARS, picture_size, prepare
+from actscope.render.draw import Paint
+from actscope.render.layout import arrange
+from actscope.render.scale import scale_for
+from actscope.render.sheets import default_colours, draw_tiles, plan_sheet
+from actscope.render.subject import Layer, Subject, take_sample
+from actscope.render.words import counted
+
+MOST_BARS = 512
+"""More values than that are drawn as the pixels of one image."""
+
+_BARS_ASPECT = 2.0
+
+
+def vector(
+    layer: Layer,
+    sample: int | str = 0,
+    *,
+    cmap: str | Colormap | None = None,
+    figure: Figure | SubFigure | None = None,
+) -> Figure:
+    """Draw one sample of a layer that has one value per channel.
+
+    Up to 512 values are bars, coloured by their sign; more are the pixels of one nearly square
+    image, row by row from the top left. NaN and infinities are marked and counted.
+
+    Args:
+        layer: a recorded layer of axes `(sample, channel)`, or such an array; other axes may be
+            there if they have length 1.
+        sample: its position, negative from the end, or its id.
+        cmap: a colour map of matplotlib, also for bars where given; by default viridis for the
+            image, or RdBu_r around zero where there are values on both sides.
+        figure: an empty figure or subfigure to draw on; by default a new one.
+
+    Returns:
+        The figure; where a subfigure was given, the one it is part of.
+
+    Raises:
+        RenderError: there is no such sample or colour map, or there are several axes.
+    """
+    subject = take_sample(layer, sample)
+    if max(subject.values.shape, default=1) != subject.values.size:
+        raise RenderError(
+            f"a vector has one axis, but {subject.name or 'the array'!r} has "
+            f"({', '.join(subject.axes)}) of shape {subject.values.shape}: use render.grid"
+        )
+    return draw_vector(subject, cmap, figure)
+
+
+def draw_vector(
+    subject: Subject, cmap: str | Colormap | None, figure: Figure | SubFigure | None
+) -> Figure:
+    """Draw a sample of which at most one axis is longer than 1."""
+    if subject.values.size > MOST_BARS:
+        return _draw_pixels(subject, cmap, figure)
+    return _draw_bars(subject, cmap, figure)
+
+
+def _noun(subject: Subject) -> str:
+    """What the values are called: channels, or the one axis that is longer than 1."""
+    maps = arrange(subject.values, subject.axes)
+    if len(maps.values) == subject.values.size:
+        return maps.noun
+    return subject.axes[int(np.argmax(subject.values.shape))]
+
+
+def _draw_bars(
+    subject: Subject, cmap: str | Colormap | None, figure: Figure | SubFigure | None
+) -> Figure:
+    values, noun = subject.values.ravel(), _noun(subject)
+    paint = None if cmap is None else Paint(scale_for(values), draw.colour_map(cmap))
+    canvas = prepare(picture_size(_BARS_ASPECT, values.size, figure), figure, BESIDE_BARS)
+    axes = canvas.axes()
+    draw.draw_bars(axes, values, paint)
+    draw.draw_crosses(axes, values)
+    draw.plain_axes(axes, noun, "activation")
+    draw.draw_heading(axes, canvas, subject, counted(values.size, noun))
+    return canvas.whole
+
+
+def _draw_pixels(
+    subject: Subject, cmap: str | Colormap | None, figure: Figure | SubFigure | None
+) -> Figure:
+    tiles = subject.values.reshape(-1, 1, 1)
+    scale = scale_for(tiles)
+    paint = Paint(scale, draw.colour_map(cmap or default_colours(scale)))
+    sheet = plan_sheet(tiles.shape, None, figure)
+    canvas = prepare(sheet.size, figure)
+    axes = canvas.map_axes()
+    draw_tiles(axes, canvas, sheet, tiles, paint)
+    draw.draw_colour_bar(axes, canvas, paint, "activation")
+    words = f"{counted(len(tiles), _noun(subject))}, {sheet.columns} to a row"
+    draw.draw_heading(axes, canvas, subject, words)
+    return canvas.whole

@@ -1,0 +1,75 @@
+"""Says in words what a picture shows: its title and the smaller lines below. Pure: no drawing."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from actscope.render.layout import Maps
+from actscope.render.subject import Subject, Values
+
+_SEPARATOR = " · "
+
+
+def title(subject: Subject, width: int) -> str:
+    """Such as `"conv2d · sample 0"`; the name is shortened to keep within `width` characters."""
+    sample = f"sample {subject.position}"
+    if not subject.name:
+        return sample
+    return shorten(subject.name, width - len(_SEPARATOR + sample)) + _SEPARATOR + sample
+
+
+def details(subject: Subject, shape: str, note: str, width: int) -> list[str]:
+    """Lines of at most `width` characters: class, shape, id, label, note, what is not finite."""
+    label = f"label {subject.label}" if subject.label else ""
+    every = [subject.class_name, shape, subject.sample_id, label, note]
+    every.append(not_finite_words(subject.values))
+    return wrapped([shorten(part, width) for part in every if part], width)
+
+
+def maps_words(shown: Maps, count: int) -> str:
+    """Such as `"6 channels of 24×24"`; with how many of `count` are shown where not all are."""
+    words = counted(count, shown.noun)
+    if len(shown.values) < count:
+        words = f"{len(shown.values)} strongest of {words}"
+    if shown.slices > 1:
+        words += f", {shown.slices} slices each,"
+    height, width = shown.values.shape[2:]
+    if not shown.row_axis:
+        return f"{words} × {counted(width, shown.column_axis)}"
+    words += f" of {height}×{width}"
+    if (shown.row_axis, shown.column_axis) != ("y", "x"):
+        words += f" ({shown.row_axis}×{shown.column_axis})"
+    return words
+
+
+def counted(count: int, noun: str) -> str:
+    """Such as `"1 channel"` or `"6 channels"`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def not_finite_words(values: Values) -> str:
+    """Such as `"3 NaN, 1 inf"`; empty where all values are finite."""
+    counts = {"NaN": np.isnan(values).sum(), "inf": np.isinf(values).sum()}
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def shorten(text: str, width: int) -> str:
+    """`text` on one line, its middle left out where it is longer than `width` characters."""
+    text = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+    if len(text) <= width:
+        return text
+    kept = max(2, width - 1)
+    return text[: kept - kept // 2] + "…" + text[-(kept // 2) :]
+
+
+def wrapped(parts: Iterable[str], width: int) -> list[str]:
+    """`parts` set apart by dots, on as few lines of `width` characters as hold them."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1] + _SEPARATOR + part) <= width:
+            lines[-1] += _SEPARATOR + part
+        else:
+            lines.append(part)
+    return lines
