@@ -198,13 +198,13 @@ def _draw(
         recorded = recording[layer]
         from actscope import render as drawing
 
-        which = sample if sample in recording.ids else _position(sample)
-        figure = getattr(drawing, verb)(recorded, which, **options)
+        figure = getattr(drawing, verb)(recorded, _sample(sample), **options)
         drawing.save(figure, output)
     click.echo(str(output))
 
 
-def _position(sample: str) -> int | str:
+def _sample(sample: str) -> int | str:
+    """A whole number is a position, anything else an id."""
     return int(sample) if sample.lstrip("-").isdigit() else sample
 
 
@@ -238,6 +238,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except ActscopeError as error:
         _fail(str(error), 2)
+    except OSError as error:
+        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 2)
 
 
 def _fail(message: str, code: int) -> None:

@@ -17,7 +17,7 @@ from actscope.protocol import Array, Step
 from actscope.store.writer import Writer
 
 BATCHES_READ_AHEAD = 1
-BATCHES_TO_WRITE = 1
+BATCHES_TO_WRITE = 2
 
 Item = TypeVar("Item")
 

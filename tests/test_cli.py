@@ -97,6 +97,7 @@ def test_a_picture_is_not_written_over(example, tmp_path):
         (["render", "heatmap", "run.h5", "conv2d", "-o", "x.png", "--channel", "9"], ["9"]),
         (["render", "heatmap", "run.h5", "block/dense", "-o", "x.png"], ["block/dense"]),
         (["render", "grid", "run.h5", "conv2d", "-o", "no/such/x.png"], ["no/such"]),
+        (["render", "grid", "run.h5", "conv2d", "-o", "text.txt/x.png"], ["text.txt"]),
         (["render", "grid", "run.h5"], ["Missing argument 'LAYER'"]),
         (["nothing"], ["No such command 'nothing'"]),
         (["extract", "m.keras", "x.npy", "-o", "run.h5"], ["run.h5 exists"]),

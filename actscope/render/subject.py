@@ -7,19 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actscope.axes import CHANNELS_LAST
 from actscope.errors import RenderError, nearest
 from actscope.store.reader import RecordedLayer, RecordedTensor
 
 Values = npt.NDArray[np.floating[Any]]
 Layer = RecordedTensor | npt.ArrayLike
-
-_AXES_BY_RANK: dict[int, tuple[str, ...]] = {
-    0: (),
-    1: ("channel",),
-    2: ("token", "channel"),
-    3: ("y", "x", "channel"),
-    4: ("z", "y", "x", "channel"),
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +82,7 @@ def _from_array(array: npt.NDArray[Any], sample: int | str) -> Subject:
 def axes_by_rank(rank: int) -> tuple[str, ...]:
     """Names for the axes of one sample of a plain array, channels last."""
     unnamed = tuple(f"axis_{number}" for number in range(1, rank))
-    return _AXES_BY_RANK.get(rank, (*unnamed, "channel"))
+    return CHANNELS_LAST.get(rank, (*unnamed, "channel"))
 
 
 def find_sample(sample: int | str, count: int, ids: Sequence[str], name: str) -> int:

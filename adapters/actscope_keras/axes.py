@@ -3,13 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-CHANNELS_LAST = {
-    0: (),
-    1: ("channel",),
-    2: ("token", "channel"),
-    3: ("y", "x", "channel"),
-    4: ("z", "y", "x", "channel"),
-}
+from actscope.axes import CHANNELS_LAST
 
 
 def axis_names(layer: Any, enclosing: Sequence[Any], rank: int, data_format: str) -> list[str]:

@@ -1,0 +1,104 @@
+"""Describes what was seen of a forward pass: the layers, their outputs, and why some have none."""
+
+from math import prod
+from typing import Any
+
+import keras
+
+from actscope.protocol import LayerInfo, OutputInfo
+from actscope.store.schema import STORABLE
+from actscope_keras.axes import axis_names, own_data_format
+from actscope_keras.capture import LOOPS, Capture, Captured
+from actscope_keras.naming import LayerPaths
+
+
+def describe(capture: Capture, rows: int) -> list[LayerInfo]:
+    """The layers in the order in which they first returned, those that never did at the end."""
+    outputs, left_out = _outputs(capture, rows)
+    layers = []
+    for layer in capture.paths.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        path = capture.paths.path_of(layer)
+        note = left_out.get(path, "")
+        if path not in outputs and not note:
+            note = _why_nothing(path, layer, capture)
+        layers.append(_layer(capture.paths, layer, tuple(outputs.get(path, ())), note))
+    last = len(capture.tensors)
+    return sorted(layers, key=lambda info: info.outputs[0].order if info.outputs else last)
+
+
+def describe_unseen(paths: LayerPaths) -> list[LayerInfo]:
+    """The layers of a model that cannot be run yet, by its structure alone."""
+    note = "the model declares no input shape, so its layers' shapes are known only with data"
+    return [_layer(paths, layer, (), note) for layer in paths.layers]
+
+
+def _layer(paths: LayerPaths, layer: Any, outputs: tuple[OutputInfo, ...], note: str) -> LayerInfo:
+    return LayerInfo(
+        path=paths.path_of(layer),
+        class_name=type(layer).__name__,
+        parameters=sum(prod(weight.shape) for weight in getattr(layer, "weights", ())),
+        outputs=outputs,
+        note=note,
+    )
+
+
+def _why_nothing(path: str, layer: Any, capture: Capture) -> str:
+    by_path = {capture.paths.path_of(entry): entry for entry in capture.paths.layers}
+    steps = path.split("/")
+    above = ["/".join(steps[:depth]) for depth in range(1, len(steps))]
+    looping = [parent for parent in above if isinstance(by_path.get(parent), LOOPS)]
+    enclosing = capture.hidden.get(path) or (looping[0] if looping else "")
+    if enclosing:
+        return f"it runs inside a loop: record the layer around it, {enclosing!r}"
+    if path in capture.hidden:
+        return "it runs inside a loop of the model itself, which nothing can leave"
+    return f"this {type(layer).__name__} is not called when the model runs"
+
+
+def _outputs(capture: Capture, rows: int) -> tuple[dict[str, list[OutputInfo]], dict[str, str]]:
+    """What can be recorded of a pass over `rows` samples, and why the rest cannot, by path."""
+    outputs: dict[str, list[OutputInfo]] = {}
+    left_out = dict(capture.left_out)
+    data_format = keras.config.image_data_format()
+    for order, captured in enumerate(capture.tensors):
+        shape = tuple(captured.tensor.shape)
+        dtype = keras.backend.standardize_dtype(captured.tensor.dtype)
+        reason = _why_not(shape, dtype, rows)
+        if reason:
+            left_out[captured.path] = reason
+            continue
+        data_format = own_data_format(captured.layer, len(shape) - 1) or data_format
+        outputs.setdefault(captured.path, []).append(
+            _output(captured, order, shape, dtype, data_format)
+        )
+    return outputs, left_out
+
+
+def _why_not(shape: tuple[int | None, ...], dtype: str, rows: int) -> str:
+    if not shape or shape[0] != rows:
+        return f"its output of shape {shape} has no sample axis"
+    if None in shape:
+        return f"its output's shape {shape} changes with the data"
+    if 0 in shape:
+        return f"its output of shape {shape} is empty"
+    return "" if dtype in STORABLE else f"its output's dtype {dtype} cannot be stored"
+
+
+def _output(
+    captured: Captured, order: int, shape: tuple[int, ...], dtype: str, data_format: str
+) -> OutputInfo:
+    axes = axis_names(captured.layer, captured.enclosing, len(shape) - 1, data_format)
+    return OutputInfo(
+        path=captured.path,
+        class_name=type(captured.layer).__name__,
+        order=order,
+        call=captured.call,
+        index=captured.index,
+        key=captured.key,
+        shape=shape[1:],
+        dtype=dtype,
+        axes=tuple(axes),
+        data_format=data_format if "channel" in axes and len(axes) > 1 else "",
+    )

@@ -1,0 +1,119 @@
+"""Runs a model once to see its layers, and compiles steps that return what is wanted of them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import keras
+import numpy as np
+
+from actscope.errors import ModelError, first_line
+from actscope.protocol import Array, InputInfo, Inputs, OutputInfo, Step
+from actscope_keras.describing import describe, describe_unseen
+from actscope_keras.forward import Backend, ForwardPass, input_names, input_structure, packer
+from actscope_keras.naming import LayerPaths
+
+ROWS_TRACED = 3
+"""Rows in a trace: more than one, so that the sample axis is told from a broadcast one."""
+
+FREE_AXIS = 64
+"""The length given to an input's free axis where there are no data to say."""
+
+_BACKENDS = {"jax": "JaxBackend", "tensorflow": "TensorFlowBackend", "torch": "TorchBackend"}
+
+
+def declared_inputs(model: Any) -> list[InputInfo] | None:
+    """The inputs of a functional model, or those that any other was built for; None if unknown."""
+    if input_structure(model) is not None:
+        return [
+            InputInfo(name, tuple(tensor.shape), str(tensor.dtype))
+            for name, tensor in zip(input_names(model), model.inputs, strict=True)
+        ]
+    shape = (model.get_build_config() or {}).get("input_shape")
+    if not isinstance(shape, tuple) or not shape:
+        return None
+    if any(isinstance(length, tuple | list) for length in shape):
+        return None
+    return [InputInfo("inputs", (None, *shape[1:]), str(model.input_dtype))]
+
+
+def blank(model: Any) -> Inputs | None:
+    """Inputs of zeros in the shapes that the model declares; None where it declares none."""
+    declared = declared_inputs(model)
+    if declared is None:
+        return None
+    arrays = tuple(
+        np.zeros((ROWS_TRACED, *(n or FREE_AXIS for n in info.shape[1:])), info.dtype)
+        for info in declared
+    )
+    return Inputs(arrays, single=len(arrays) == 1)
+
+
+def running_backend() -> Backend:
+    """The module for the backend that Keras runs on."""
+    name = keras.config.backend()
+    backend: Backend = getattr(import_module(f"actscope_keras.{name}"), _BACKENDS[name])()
+    return backend
+
+
+class KerasTrace:
+    """A model that was run once; see `actscope.protocol.Trace`."""
+
+    def __init__(self, model: Any, example: Inputs | None, *, known: bool) -> None:
+        self._backend = running_backend()
+        self._example = example
+        if example is None:
+            self.layers = describe_unseen(LayerPaths(model))
+            return
+        self._rows_traced = _fixed_batch(model) or ROWS_TRACED
+        arrays = [_rows(array, self._rows_traced) for array in example.arrays]
+        pack = packer(model, example)
+        with _model_errors(arrays, known=known):
+            if not all(layer.built for layer in model._flatten_layers()):
+                model(pack(arrays), training=False)
+            self._forward = ForwardPass(model, LayerPaths(model), pack)
+            capture = self._backend.trace(self._forward, arrays)
+        self.layers = describe(capture, self._rows_traced)
+
+    def compile(self, outputs: Sequence[OutputInfo], batch_size: int) -> Step:
+        """A step that returns `outputs` of `batch_size` rows."""
+        if self._example is None:
+            raise ModelError("a model cannot be compiled without an example of its inputs")
+        wanted = [(output.path, output.call, output.index) for output in outputs]
+        # Only shapes and dtypes count here: these take no memory.
+        arrays = [np.broadcast_to(a[:1], (batch_size, *a.shape[1:])) for a in self._example.arrays]
+        with _model_errors(arrays, known=True):
+            return self._backend.compile(self._forward, wanted, arrays)
+
+
+def _fixed_batch(model: Any) -> int | None:
+    """The batch size of a model that takes no other, as stateful recurrent ones do."""
+    inputs = getattr(model, "inputs", None) or ()
+    return next((tensor.shape[0] for tensor in inputs if tensor.shape[0] is not None), None)
+
+
+@contextmanager
+def _model_errors(arrays: Iterable[Array], *, known: bool) -> Iterator[None]:
+    """Turns whatever a model raises into one error that names the data's shapes."""
+    try:
+        yield
+    except Exception as error:
+        shapes = ", ".join(str(("N", *array.shape[1:])).replace("'", "") for array in arrays)
+        source = "data" if known else "blank inputs"
+        raise ModelError(
+            f"the model failed on {source} of shape {shapes}: "
+            f"{type(error).__name__}: {_reason(error)}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What the error says, without the sentence that Keras puts before it."""
+    preamble, _, rest = str(error).partition("\n")
+    if preamble.startswith("Exception encountered when calling") and rest.strip():
+        return first_line(Exception(rest))
+    return first_line(error)
+
+
+def _rows(array: Array, count: int) -> Array:
+    return np.ascontiguousarray(np.resize(array[:count], (count, *array.shape[1:])))
