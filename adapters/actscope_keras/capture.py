@@ -86,7 +86,7 @@ class Capture:
         Raises:
             Enough: the last of the wanted tensors was seen.
         """
-        path = self.paths.path_of(layer, self._stack)
+        path = self.paths.path_of(layer)
         if not path:
             return
         found = [(steps, tensor) for steps, tensor in _flat(outputs) if keras.ops.is_tensor(tensor)]
@@ -111,12 +111,12 @@ class Capture:
         The layers known to loop count on every backend, even where it unrolls them, so that the
         same layers are offered everywhere.
         """
-        for depth, layer in enumerate(self._stack):
+        for layer in self._stack:
             if isinstance(layer, LOOPS):
-                return self.paths.path_of(layer, self._stack[:depth])
+                return self.paths.path_of(layer)
         if all(self.is_reachable(tensor) for _, tensor in found):
             return None
-        return self.paths.path_of(self._stack[-1], self._stack[:-1]) if self._stack else ""
+        return self.paths.path_of(self._stack[-1]) if self._stack else ""
 
 
 def _flat(outputs: Any) -> list[tuple[str, Any]]:
@@ -164,11 +164,17 @@ def _restore_calls() -> None:
 
 
 def _intercepting(owner: type, original: Callable[..., Any]) -> Callable[..., Any]:
-    layers_pass_twice = owner is keras.Operation
+    """The call of `owner` with a capture of what it returns.
+
+    Layers pass through `keras.Operation` a second time. Operations that are not part of the
+    model's structure, such as the padding inside a layer, are made anew, under another name, at
+    every call: they are no layers of the model.
+    """
+    passed_before = keras.layers.Layer if owner is keras.Operation else ()
 
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
         capture: Capture | None = getattr(_state, "capture", None)
-        if capture is None or (layers_pass_twice and isinstance(self, keras.layers.Layer)):
+        if capture is None or isinstance(self, passed_before) or self not in capture.paths:
             return original(self, *args, **kwargs)
         with capture.inside(self):
             outputs = original(self, *args, **kwargs)

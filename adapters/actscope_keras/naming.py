@@ -1,7 +1,6 @@
 """Gives every layer of a model its path: names joined by `/` from the model down."""
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -33,10 +32,12 @@ class LayerPaths:
         self.layers.append(layer)  # also keeps it alive, so that its id stays its own
         return path
 
-    def path_of(self, layer: Any, enclosing: Sequence[Any] = ()) -> str:
-        """The path of a layer; one made during the call is named after the layer around it."""
-        if id(layer) not in self._paths:
-            return self._name(layer, self.path_of(enclosing[-1]) if enclosing else "")
+    def __contains__(self, layer: Any) -> bool:
+        """Whether the layer is part of the model's structure, and not made anew at every call."""
+        return id(layer) in self._paths
+
+    def path_of(self, layer: Any) -> str:
+        """The path of one of the model's layers; empty for the model itself."""
         return self._paths[id(layer)]
 
 

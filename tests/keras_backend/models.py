@@ -42,7 +42,8 @@ def sequential():
 
 def several_inputs_and_outputs():
     image, number = keras.Input((8, 8, 3), name="image"), keras.Input((4,), name="number")
-    convolved = layers.Conv2D(5, 3, name="conv")(image)
+    padded = layers.ZeroPadding2D(1, name="pad")(image)  # makes a keras.ops.Pad at every call
+    convolved = layers.Conv2D(5, 3, name="conv")(padded)
     joined = layers.Concatenate(name="join")(
         [layers.GlobalAveragePooling2D(name="pool")(convolved), number]
     )

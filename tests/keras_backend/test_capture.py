@@ -35,6 +35,10 @@ def test_activations_equal_the_reference(tmp_path, make, batch_size):
     assert recording.complete
     assert recording.samples == 10
     assert set(expected) <= set(recording)
+    # Nothing is recorded that is not part of the model's structure.
+    if hasattr(model, "operations"):
+        top = {entry.name for entry in model.operations}
+        assert {path for path in recording if "/" not in path} <= top
     for path, reference in expected.items():
         outputs = recording[path].outputs
         references = reference if isinstance(reference, list) else [reference]
