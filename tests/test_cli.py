@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -182,6 +184,31 @@ def test_a_missing_backend_is_named_with_what_brings_it(tmp_path):
         pytest.skip("every backend is installed")
     words = ("extract", DEMO / "digits.keras", DEMO / "digits.npz", "-o", tmp_path / "x.h5")
     fails(run(*words, "--backend", missing), f"pip install 'actscope[{missing}]'")
+
+
+@needs_keras
+def test_an_interrupt_keeps_committed_rows_and_can_be_read_meanwhile(tmp_path):
+    path = tmp_path / "run.h5"
+    np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (200_000, 28, 28, 1)).flush()
+    words = ["extract", DEMO / "digits.keras", tmp_path / "x.npy", "-o", path, "--batch-size", "1"]
+    command = [*COMMAND, *map(str, words), "--layers", "dense_1", "--backend", BACKEND]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (path.exists() and actscope.open(path).samples):
+        assert time.monotonic() < deadline, "no rows were committed"
+        assert running.poll() is None
+        time.sleep(0.1)
+    meanwhile = actscope.open(path)
+    assert not meanwhile.complete
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert errors.strip().splitlines()[-1].startswith("actscope: interrupted")
+    recording = actscope.open(path)
+    assert meanwhile.samples <= recording.samples < recording.planned
+    one, last = recording["dense_1"][[0, -1]]
+    np.testing.assert_array_equal(one, last)
+    assert one.sum() == pytest.approx(1, abs=1e-5)
 
 
 @needs_keras
