@@ -1,7 +1,6 @@
 """The main job: run a model over data and record what its layers compute."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,6 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     plan = RecordingPlan(feed.samples, (*inputs, *tensors), groups, provenance, names, labels)
     with (
         Writer(path, plan, overwrite=overwrite) as writer,
-        _removed_if_empty(writer),
         progress_bar(path.name, feed.samples, plan.bytes_per_sample, shown=progress) as advance,
     ):
         record(
@@ -104,17 +102,6 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
             on_batch=advance,
         )
     return open_recording(path)
-
-
-@contextmanager
-def _removed_if_empty(writer: Writer) -> Iterator[None]:
-    """A run that fails before its first rows are safe leaves no file behind."""
-    try:
-        yield
-    except BaseException:
-        if writer.committed == 0:
-            writer.path.unlink(missing_ok=True)
-        raise
 
 
 def _outputs(layers: Sequence[LayerInfo]) -> list[OutputInfo]:

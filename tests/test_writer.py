@@ -56,10 +56,11 @@ def test_bfloat16_is_read_as_float32_by_h5py(tmp_path):
 def test_rows_are_committed_only_by_commit(example):
     with Writer(example.path, example.plan) as out:
         out.append(example.rows(0, 5))
-        with h5py.File(example.path) as file:
-            assert file["rows"][0] == 0
+        assert out.committed == 0
         out.commit()
         assert out.committed == 5
+        with h5py.File(example.path) as file:
+            assert file["rows"][0] == 5
         out.append(example.rows(5, 9))
     with h5py.File(example.path) as file:
         assert file["rows"][0] == 5
@@ -99,8 +100,22 @@ def test_an_existing_file_is_kept_unless_overwriting(example):
     with pytest.raises(OutputExistsError, match="overwrite"):
         Writer(example.path, example.plan)
     assert example.path.read_bytes() == b"precious"
-    Writer(example.path, example.plan, overwrite=True).close()
-    assert h5py.is_hdf5(example.path)
+
+
+def test_a_file_to_be_replaced_stays_until_the_first_commit(example):
+    example.path.write_bytes(b"precious")
+    with Writer(example.path, example.plan, overwrite=True) as out:
+        out.append(example.rows(0, 5))
+    assert example.path.read_bytes() == b"precious"
+    assert [path.name for path in example.path.parent.iterdir()] == ["run.h5"]
+    with Writer(example.path, example.plan, overwrite=True) as out:
+        out.append(example.rows(0, 5))
+        out.commit()
+        out.append(example.rows(5, 12))
+        out.commit()
+    with h5py.File(example.path) as file:
+        assert file["rows"][0] == 12
+        np.testing.assert_array_equal(file["layers/tokens/output"], example.arrays["tokens"])
 
 
 def test_a_folder_is_no_output(example, tmp_path):

@@ -49,7 +49,9 @@ class Writer:
     """A recording that is being written, open for appending rows."""
 
     def __init__(self, path: Path, plan: RecordingPlan, *, overwrite: bool = False) -> None:
-        """Lay out the whole file, reserve its room, and give it its name.
+        """Lay out the whole file and reserve its room, under a temporary name.
+
+        It gets its own name with the first commit: until then a file to be replaced stays.
 
         Raises:
             OutputExistsError: the file exists and `overwrite` is false.
@@ -63,7 +65,7 @@ class Writer:
         self.path = path
         self._plan = plan
         self._offsets = _lay_out(path, plan)
-        self._descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        self._descriptor = _open(partial_path(path))
         self._gathered: list[Sequence[Array]] = []
         self._gathered_rows = 0
         self._gather_limit = min(GATHERED_BYTES, GATHERED_BYTES_PER_TENSOR * len(plan.tensors))
@@ -92,8 +94,16 @@ class Writer:
             count = np.array([self.written], dtype="<i8")
             _write_at(self._descriptor, [count], self._offsets.rows)
             _synchronise(self._descriptor)
+            if self.committed == 0:
+                self._give_name()
             self.committed = self.written
         self._committed_at = time.monotonic()
+
+    def _give_name(self) -> None:
+        os.close(self._descriptor)  # Windows renames no open file
+        partial_path(self.path).replace(self.path)
+        _synchronise_folder(self.path.parent)
+        self._descriptor = _open(self.path)
 
     def _write_gathered(self) -> None:
         if not self._gathered:
@@ -108,10 +118,15 @@ class Writer:
         self._gathered, self._gathered_rows = [], 0
 
     def close(self) -> None:
-        """Let go of the file; rows that were not committed are not there."""
+        """Let go of the file; rows that were not committed are not there.
+
+        Where none were, there is no file.
+        """
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+            if self.committed == 0:
+                partial_path(self.path).unlink(missing_ok=True)
 
     def __enter__(self) -> "Writer":
         return self
@@ -128,18 +143,20 @@ def _lay_out(path: Path, plan: RecordingPlan) -> layout.Offsets:
             start + plan.samples * tensor.bytes_per_sample
             for tensor, start in zip(plan.tensors, offsets.tensors, strict=True)
         )
-        descriptor = os.open(partial, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        descriptor = _open(partial)
         try:
             space.reserve(descriptor, max(end, partial.stat().st_size), path.parent)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _synchronise_folder(path.parent)
     return offsets
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
 
 
 def _synchronise(descriptor: int) -> None:

@@ -334,7 +334,15 @@ def test_an_existing_recording_is_kept_when_anything_is_wrong(tmp_path):
         actscope.extract(model, data, path)
     with pytest.raises(ActscopeError):
         actscope.extract(model, data, path, layers="nothing", overwrite=True)
+
+    def broken():
+        yield data[:2]
+        raise OSError("the disk with the data is gone")
+
+    with pytest.raises(OSError, match="is gone"):
+        actscope.extract(model, broken(), path, samples=10, batch_size=2, overwrite=True)
     assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.h5"]
     assert actscope.extract(model, data[:4], path, overwrite=True).samples == 4
 
 
