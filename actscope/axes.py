@@ -1,10 +1,23 @@
-"""The names that axes have where nothing better is known than their number."""
+"""What axes and shapes are called where nothing better is known than the number of axes."""
 
-CHANNELS_LAST: dict[int, tuple[str, ...]] = {
+from collections.abc import Sequence
+
+_CHANNELS_LAST: dict[int, tuple[str, ...]] = {
     0: (),
     1: ("channel",),
     2: ("token", "channel"),
     3: ("y", "x", "channel"),
     4: ("z", "y", "x", "channel"),
 }
-"""Names for the axes of one sample of an activation, by how many there are."""
+
+
+def channels_last(rank: int) -> tuple[str, ...]:
+    """Names for the axes of one sample of an activation that has `rank` of them."""
+    unnamed = tuple(f"axis_{number}" for number in range(1, rank))
+    return _CHANNELS_LAST.get(rank, (*unnamed, "channel"))
+
+
+def shape_text(shape: Sequence[int | None], first: str = "N") -> str:
+    """The shape of a sample behind a word for the sample axis: `(N, 24, 24, 6)`, free ones any."""
+    inner = "".join(f", {'any' if length is None else length}" for length in shape)
+    return f"({first}{inner})" if shape else f"({first},)"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from actscope.axes import shape_text
 from actscope.errors import DataError
 from actscope.protocol import Array, InputInfo, Inputs
 
@@ -271,7 +272,7 @@ def check_inputs(declared: Sequence[InputInfo] | None, example: Inputs) -> None:
     if declared is None:
         return
     if len(declared) != len(example.arrays):
-        wanted = ", ".join(f"{info.name} {_shape(info.shape)}" for info in declared)
+        wanted = ", ".join(f"{info.name} {shape_text(info.shape[1:])}" for info in declared)
         raise DataError(
             f"the model takes {len(declared)} inputs ({wanted}), the data have "
             f"{len(example.arrays)}: give a list or dict with one array per input"
@@ -296,11 +297,6 @@ def _check_shape(info: InputInfo, shape: tuple[int, ...]) -> None:
     elif len(shape) == len(info.shape) - 1:
         hint = "the first axis must count the samples; add it with data[None] for one sample"
     raise DataError(
-        f"the input {info.name!r} takes {_shape(info.shape)}, the data have "
-        f"{_shape((None, *shape[1:]))}: {hint}"
+        f"the input {info.name!r} takes {shape_text(info.shape[1:])}, the data have "
+        f"{shape_text(shape[1:])}: {hint}"
     )
-
-
-def _shape(shape: Sequence[int | None]) -> str:
-    inner = ", ".join("any" if length is None else str(length) for length in shape[1:])
-    return f"(N, {inner})" if inner else "(N,)"

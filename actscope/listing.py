@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from actscope.axes import shape_text
 from actscope.progress import readable_bytes
 from actscope.protocol import LayerInfo
 from actscope.store.reader import RecordedLayer, Recording, total_bytes
@@ -26,12 +27,6 @@ def _table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) ->
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
-
-
-def shape_text(shape: Sequence[int], first: str = "N") -> str:
-    """A shape with a word for its sample axis: `(N, 24, 24, 6)`."""
-    inner = "".join(f", {length}" for length in shape)
-    return f"({first}{inner})" if shape else f"({first},)"
 
 
 def layers_table(layers: Sequence[LayerInfo]) -> str:

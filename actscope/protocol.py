@@ -7,19 +7,13 @@ opaque values that it hands back to the adapter they came from.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
+from actscope.dtypes import itemsize
+
 Array = npt.NDArray[Any]
-
-BYTES_PER_ELEMENT = {"bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1}
-
-
-def itemsize(dtype: str) -> int:
-    """Bytes of one element of the logical dtype `dtype`."""
-    return BYTES_PER_ELEMENT.get(dtype) or np.dtype(dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,6 @@ class LayerInfo:
         return sum(output.bytes_per_sample for output in self.outputs)
 
 
-@runtime_checkable
 class Step(Protocol):
     """A compiled forward pass that returns the chosen outputs of one batch."""
 
@@ -127,7 +120,6 @@ class Step(Protocol):
         """
 
 
-@runtime_checkable
 class Trace(Protocol):
     """A model seen running on a batch of a given shape."""
 

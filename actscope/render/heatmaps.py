@@ -15,7 +15,7 @@ from actscope.render.heat import Heat, choose, resized, square_tokens
 from actscope.render.layout import Maps, arrange, mosaic, near_square
 from actscope.render.pictures import as_picture, find_input, shrunk
 from actscope.render.scale import finite_range, not_finite, scale_for
-from actscope.render.sheets import draw_tiles, plan_sheet
+from actscope.render.sheets import default_colours, draw_tiles, plan_sheet
 from actscope.render.subject import Layer, Subject, Values, take_sample
 
 _LONGEST_SIDE = 2048
@@ -37,8 +37,8 @@ class _Overlay:
 
     def paint(self, heat: Heat) -> Paint:
         scale = scale_for(heat.maps)
-        default = "RdBu_r" if scale.diverging else "inferno"
-        return Paint(scale, draw.colour_map(self.cmap or default), self.alpha)
+        colours = draw.colour_map(self.cmap or default_colours(scale, "inferno"))
+        return Paint(scale, colours, self.alpha)
 
 
 def heatmap(  # noqa: PLR0913

@@ -87,6 +87,6 @@ def draw_tiles(
     return image
 
 
-def default_colours(scale: Scale) -> str:
+def default_colours(scale: Scale, sequential: str = "viridis") -> str:
     """The name of a perceptually even colour map that the colour-blind can read."""
-    return "RdBu_r" if scale.diverging else "viridis"
+    return "RdBu_r" if scale.diverging else sequential

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actscope.axes import CHANNELS_LAST
+from actscope.axes import channels_last
 from actscope.errors import RenderError, nearest
 from actscope.store.reader import RecordedLayer, RecordedTensor
 
@@ -76,13 +76,7 @@ def _from_array(array: npt.NDArray[Any], sample: int | str) -> Subject:
         raise RenderError("a single number was given: give an array with the samples along axis 0")
     position = find_sample(sample, len(array), (), "")
     values = as_numbers(array[position], "")
-    return Subject(values=values, axes=axes_by_rank(values.ndim), position=position)
-
-
-def axes_by_rank(rank: int) -> tuple[str, ...]:
-    """Names for the axes of one sample of a plain array, channels last."""
-    unnamed = tuple(f"axis_{number}" for number in range(1, rank))
-    return CHANNELS_LAST.get(rank, (*unnamed, "channel"))
+    return Subject(values=values, axes=channels_last(values.ndim), position=position)
 
 
 def find_sample(sample: int | str, count: int, ids: Sequence[str], name: str) -> int:

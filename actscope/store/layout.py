@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from actscope.dtypes import raw_dtype
 from actscope.store import schema
 from actscope.store.schema import RecordingPlan, TensorPlan
 
@@ -150,4 +151,4 @@ def type_of(dtype: str) -> h5py.h5t.TypeID:
         custom.set_size(2)
         custom.set_ebias(127)
         return custom
-    return h5py.h5t.py_create(schema.raw_dtype(dtype))
+    return h5py.h5t.py_create(raw_dtype(dtype))

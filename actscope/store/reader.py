@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actscope.dtypes import raw_dtype
 from actscope.errors import ActscopeError, FormatError, MissingFileError, UnknownLayerError, nearest
 from actscope.protocol import Array
-from actscope.store import schema
 from actscope.store.structure import StoredTensor, Structure, read_structure
 
 
@@ -51,7 +51,7 @@ class _Rows:
     @cached_property
     def mapped(self) -> Array:
         shape = (self.count, *self.tensor.shape)
-        dtype = schema.raw_dtype(self.tensor.dtype)
+        dtype = raw_dtype(self.tensor.dtype)
         if prod(shape) == 0:
             return np.empty(shape, dtype)
         return np.memmap(self.path, dtype, "r", self.tensor.offset, shape)
@@ -94,7 +94,7 @@ class RecordedTensor:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the arrays that come out."""
-        return _widen(np.empty(0, schema.raw_dtype(self._tensor.dtype)), self._tensor.dtype).dtype
+        return _widen(np.empty(0, raw_dtype(self._tensor.dtype)), self._tensor.dtype).dtype
 
     @property
     def logical_dtype(self) -> str:

@@ -11,8 +11,9 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from actscope.dtypes import itemsize
 from actscope.errors import FormatError
-from actscope.protocol import OutputInfo, itemsize
+from actscope.protocol import OutputInfo
 
 ENCODING = "actscope"
 VERSION = "1.0.0"
@@ -39,7 +40,6 @@ AXES = "axes"
 DATA_FORMAT = "data-format"
 DTYPE = "dtype"
 REDUCTION = "reduction"
-UNREDUCED_SHAPE = "unreduced-shape"
 
 DIMENSION_WITHOUT_VARIABLE = "This is a netCDF dimension but not a netCDF variable. {:9d}"
 """The name of a dimension scale that holds no coordinate values, a convention of netCDF-4."""
@@ -49,22 +49,6 @@ MAXIMUM_PATH = 1000
 MAXIMUM_PROVENANCE = 16 * 2**20
 
 _RESERVED_IN_LAYER = ("output", "gradient", "statistics")
-
-_STORED_AS = {
-    "bool": "uint8",
-    "bfloat16": "uint16",
-    "float8_e4m3fn": "uint8",
-    "float8_e5m2": "uint8",
-}
-
-STORABLE = frozenset(
-    [
-        *("float16", "float32", "float64"),
-        *("int8", "int16", "int32", "int64"),
-        *("uint8", "uint16", "uint32", "uint64"),
-        *_STORED_AS,
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -91,11 +75,6 @@ class TensorPlan:
     def dataset(self) -> str:
         """Where the dataset stands in the file."""
         return f"{self.group}/{self.name}"
-
-    @property
-    def raw_dtype(self) -> npt.DTypeLike:
-        """The NumPy dtype of the bytes on disk."""
-        return raw_dtype(self.dtype)
 
     @property
     def bytes_per_sample(self) -> int:
@@ -127,11 +106,6 @@ class RecordingPlan:
     def bytes_per_sample(self) -> int:
         """Bytes that one sample takes in all datasets."""
         return sum(tensor.bytes_per_sample for tensor in self.tensors)
-
-
-def raw_dtype(dtype: str) -> np.dtype[np.generic]:
-    """The NumPy dtype, little-endian, in which a logical dtype is stored."""
-    return np.dtype(_STORED_AS.get(dtype, dtype)).newbyteorder("<")
 
 
 def plan_inputs(

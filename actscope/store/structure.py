@@ -13,8 +13,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from actscope.dtypes import STORABLE, itemsize
 from actscope.errors import FormatError
-from actscope.protocol import Array, itemsize
+from actscope.protocol import Array
 from actscope.store import schema
 from actscope.store.layout import type_of
 
@@ -262,7 +263,7 @@ def _outputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor
 def _stored(dataset: h5py.Dataset, samples: int, path: Path) -> dict[str, Any]:
     where = f"{path}: {dataset.name}"
     dtype = _text(dataset, schema.DTYPE, path)
-    if dtype not in schema.STORABLE:
+    if dtype not in STORABLE:
         raise FormatError(f"{where} has dtype {dtype!r}, which format {schema.VERSION} lacks")
     if not dataset.id.get_type().equal(type_of(dtype)):
         raise FormatError(f"{where} is stored as {dataset.dtype}, not as its {dtype!r} demands")

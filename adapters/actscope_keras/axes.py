@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from actscope.axes import CHANNELS_LAST
+from actscope.axes import channels_last
 
 
 def axis_names(layer: Any, enclosing: Sequence[Any], rank: int, data_format: str) -> list[str]:
@@ -15,9 +15,7 @@ def axis_names(layer: Any, enclosing: Sequence[Any], rank: int, data_format: str
     if rank == 3 and _is_attention(enclosing):
         projected = type(layer).__name__ == "EinsumDense"
         return ["token", "head", "channel"] if projected else ["head", "query", "key"]
-    if rank not in CHANNELS_LAST:
-        return [*(f"axis_{number}" for number in range(1, rank)), "channel"]
-    names = list(CHANNELS_LAST[rank])
+    names = list(channels_last(rank))
     if data_format == "channels_first" and rank > 1:
         names = [names[-1], *names[:-1]]
     return names

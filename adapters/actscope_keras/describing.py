@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
+from actscope.dtypes import STORABLE
 from actscope.protocol import LayerInfo, OutputInfo
-from actscope.store.schema import STORABLE
 from actscope_keras.axes import axis_names, own_data_format
 from actscope_keras.capture import LOOPS, Capture, Captured
 from actscope_keras.naming import LayerPaths

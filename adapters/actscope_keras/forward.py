@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 
 from actscope.protocol import Array, Inputs, Step
 from actscope_keras.capture import Capture, Enough, OutputKey, capturing
@@ -111,3 +112,14 @@ def in_order(capture: Capture, wanted: Sequence[OutputKey]) -> list[Any]:
     """The captured tensors in the order asked for."""
     tensors = {captured.name: captured.tensor for captured in capture.tensors}
     return [tensors[name] for name in wanted]
+
+
+def is_own_dtype(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype is NumPy's own; bfloat16 and float8 are added to it by another package."""
+    return dtype.isbuiltin == 1
+
+
+def in_own_dtype(array: Array) -> Array:
+    """The array, C-contiguous; a dtype that NumPy lacks as unsigned integers of its bytes."""
+    own = is_own_dtype(array.dtype)
+    return np.ascontiguousarray(array if own else array.view(f"u{array.dtype.itemsize}"))

@@ -9,7 +9,7 @@ from jax.extend.core import get_opaque_trace_state
 
 from actscope.protocol import Array
 from actscope_keras.capture import Capture, OutputKey
-from actscope_keras.forward import ForwardPass, in_order
+from actscope_keras.forward import ForwardPass, in_order, in_own_dtype
 
 
 class JaxBackend:
@@ -78,10 +78,4 @@ class JaxStep:
 
     def fetch(self, launched: Any) -> list[Array]:
         """On the CPU these are the device's own buffers, not copies."""
-        return [_native(np.asarray(output)) for output in launched]
-
-
-def _native(array: Array) -> Array:
-    # bfloat16 and float8 are not NumPy's own: their bytes travel as unsigned integers.
-    own = array.dtype.isbuiltin == 1
-    return np.ascontiguousarray(array if own else array.view(f"u{array.dtype.itemsize}"))
+        return [in_own_dtype(np.asarray(output)) for output in launched]

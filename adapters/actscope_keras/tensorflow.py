@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from actscope.protocol import Array
 from actscope_keras.capture import Capture, OutputKey
-from actscope_keras.forward import ForwardPass, in_order
+from actscope_keras.forward import ForwardPass, in_order, in_own_dtype, is_own_dtype
 
 
 class TensorFlowBackend:
@@ -76,9 +76,6 @@ class TensorFlowStep:
 
 
 def _to_host(tensor: Any) -> Array:
-    if np.dtype(tensor.dtype.as_numpy_dtype).isbuiltin == 1:
-        # A memoryview shares the buffer, where `numpy()` copies it.
-        return np.ascontiguousarray(memoryview(tensor))
-    # bfloat16 and float8 are not NumPy's own: their bytes travel as unsigned integers.
-    array = tensor.numpy()
-    return np.ascontiguousarray(array.view(f"u{array.dtype.itemsize}"))
+    # A memoryview shares the buffer, where `numpy()` copies it.
+    shares = is_own_dtype(np.dtype(tensor.dtype.as_numpy_dtype))
+    return in_own_dtype(np.asarray(memoryview(tensor)) if shares else tensor.numpy())

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from actscope.axes import shape_text
 from actscope.errors import ModelError, first_line
 from actscope.protocol import Array, InputInfo, Inputs, OutputInfo, Step
 from actscope_keras.describing import describe, describe_unseen
@@ -99,7 +100,7 @@ def _model_errors(arrays: Iterable[Array], *, known: bool) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        shapes = ", ".join(str(("N", *array.shape[1:])).replace("'", "") for array in arrays)
+        shapes = ", ".join(shape_text(array.shape[1:]) for array in arrays)
         source = "data" if known else "blank inputs"
         raise ModelError(
             f"the model failed on {source} of shape {shapes}: "
