@@ -51,7 +51,11 @@ def layers(model: str, as_json: bool, backend: str | None) -> None:
 
     adapter, loaded = _load(model, backend, structure_only=True)
     found = adapter.trace(loaded, None).layers
-    click.echo(listing.layers_json(found) if as_json else listing.layers_table(found))
+    click.echo(_json(listing.layers_json(found)) if as_json else listing.layers_table(found))
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=2)
 
 
 @cli.command()
@@ -118,7 +122,7 @@ def info(file: Path, as_json: bool) -> None:
 
     with actscope.open(file) as recording:
         text = (
-            json.dumps(listing.recording_json(recording), indent=2)
+            _json(listing.recording_json(recording))
             if as_json
             else listing.recording_table(recording)
         )

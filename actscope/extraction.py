@@ -11,7 +11,7 @@ from actscope.errors import DataError
 from actscope.feed import check_inputs, open_feed
 from actscope.pipeline import record
 from actscope.progress import progress as progress_bar
-from actscope.protocol import Array, InputInfo, Inputs, LayerInfo, OutputInfo
+from actscope.protocol import Array, InputInfo, Inputs, LayerInfo, OutputInfo, fixed_batch
 from actscope.provenance import describe
 from actscope.registry import adapter_for
 from actscope.selection import Selection, select
@@ -134,8 +134,7 @@ def _inputs_to_store(
 def _checked_batch_size(batch_size: int, samples: int, declared: Sequence[InputInfo] | None) -> int:
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise DataError(f"batch_size={batch_size!r}: give a whole number of at least 1")
-    fixed = next((info.shape[0] for info in declared or () if info.shape[0] is not None), None)
-    return fixed or min(int(batch_size), samples)
+    return fixed_batch(declared) or min(int(batch_size), samples)
 
 
 def _checked_ids(ids: Sequence[str] | None, samples: int) -> tuple[str, ...]:

@@ -117,21 +117,22 @@ def to_numpy(values: Any) -> Array:
 
 def _fingerprint_arrays(inputs: Inputs, total: int) -> dict[str, Any]:
     """Shapes, dtypes, names, and a hash of rows spread over the data."""
+    positions = np.unique(np.linspace(0, total - 1, HASHED_ROWS).astype(int)).tolist()
+    sampled = (part for start in positions for part in _rows(inputs, start, start + 1))
+    return _fingerprint("arrays", inputs, total, sampled)
+
+
+def _fingerprint(kind: str, inputs: Inputs, total: int, sampled: Iterable[Array]) -> dict[str, Any]:
     digest = hashlib.sha256()
-    for position in np.unique(np.linspace(0, total - 1, HASHED_ROWS).astype(int)):
-        for part in _rows(inputs, int(position), int(position) + 1):
-            digest.update(part.reshape(-1).view(np.uint8))
-    return _fingerprint("arrays", inputs, total, digest.hexdigest())
-
-
-def _fingerprint(kind: str, inputs: Inputs, total: int, sampled: str) -> dict[str, Any]:
+    for part in sampled:
+        digest.update(part.reshape(-1).view(np.uint8))
     return {
         "kind": kind,
         "samples": total,
         "names": list(inputs.names),
         "shapes": [list(array.shape[1:]) for array in inputs.arrays],
         "dtypes": [str(array.dtype) for array in inputs.arrays],
-        "sampled-sha256": sampled,
+        "sampled-sha256": digest.hexdigest(),
     }
 
 
@@ -140,7 +141,7 @@ def _feed_stream(data: Any, inputs: int | None, samples: int | None) -> Feed:
     first = next(chunks, None)
     if first is None:
         raise DataError("the data hold no batches")
-    total = samples or _count(data, inputs)
+    total = samples or _count(data, inputs, len(first))
     if total is None:
         raise DataError(
             f"a {type(data).__name__} does not tell how many samples it holds: pass samples="
@@ -148,14 +149,11 @@ def _feed_stream(data: Any, inputs: int | None, samples: int | None) -> Feed:
     example = Inputs(
         tuple(array[:HASHED_ROWS] for array in first.arrays), first.names, first.single
     )
-    digest = hashlib.sha256()
-    for array in example.arrays:
-        digest.update(array.reshape(-1).view(np.uint8))
 
     def batches(size: int) -> Iterator[tuple[Array, ...]]:
         return rebatch((chunk.arrays for chunk in itertools.chain([first], chunks)), size, total)
 
-    fingerprint = _fingerprint(type(data).__name__, example, total, digest.hexdigest())
+    fingerprint = _fingerprint(type(data).__name__, example, total, example.arrays)
     return Feed(total, example, batches, fingerprint)
 
 
@@ -188,10 +186,10 @@ def _unpack(chunk: Any, inputs: int | None) -> Inputs:
     return Inputs(tuple(map(to_numpy, arranged.arrays)), arranged.names, arranged.single)
 
 
-def _count(data: Any, inputs: int | None) -> int | None:
-    """How many samples a stream holds, or None where only reading it to the end would tell."""
+def _count(data: Any, inputs: int | None, first: int) -> int | None:
+    """How many samples a stream holds whose first batch has `first`; None where it cannot tell."""
     if _is_py_dataset(data):
-        return _count_py_dataset(data, inputs)
+        return _count_py_dataset(data, inputs, first)
     if hasattr(data, "as_numpy_iterator"):
         # A pass over the data: a dataset of batches knows their number, but not their sizes.
         infinite = int(data.cardinality()) == -1
@@ -201,12 +199,11 @@ def _count(data: Any, inputs: int | None) -> int | None:
     return None
 
 
-def _count_py_dataset(data: Any, inputs: int | None) -> int | None:
+def _count_py_dataset(data: Any, inputs: int | None, first: int) -> int | None:
     batches = data.num_batches
     if not batches:
         return None
-    whole, last = (len(_unpack(data[position], inputs)) for position in (0, batches - 1))
-    return int((batches - 1) * whole + last)
+    return int((batches - 1) * first + len(_unpack(data[batches - 1], inputs)))
 
 
 def _count_loader(loader: Any) -> int | None:

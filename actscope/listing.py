@@ -1,7 +1,6 @@
 """What a model or a recording holds, as text for people and as plain data for programs."""
 
 import io
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from actscope.axes import shape_text
 from actscope.progress import readable_bytes
 from actscope.protocol import LayerInfo
-from actscope.store.reader import RecordedLayer, Recording, total_bytes
+from actscope.store.reader import RecordedLayer, Recording
 
 
 def _table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> str:
@@ -23,10 +22,9 @@ def _table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) ->
         table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console = Console(file=io.StringIO(), width=100_000, no_color=True)
-    with console.capture() as captured:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    printed = io.StringIO()
+    Console(file=printed, width=100_000, no_color=True).print(table)
+    return "\n".join(line.rstrip() for line in printed.getvalue().splitlines())
 
 
 def layers_table(layers: Sequence[LayerInfo]) -> str:
@@ -52,9 +50,9 @@ def layers_table(layers: Sequence[LayerInfo]) -> str:
     return _table([*columns, ("", "left")], rows) + "\n\n" + closing
 
 
-def layers_json(layers: Sequence[LayerInfo]) -> str:
-    """The layers of a model as JSON text."""
-    return json.dumps([asdict(layer) for layer in layers], indent=2)
+def layers_json(layers: Sequence[LayerInfo]) -> list[dict[str, Any]]:
+    """The layers of a model as plain data."""
+    return [asdict(layer) for layer in layers]
 
 
 def recording_table(recording: Recording) -> str:
@@ -103,7 +101,7 @@ def recording_summary(recording: Recording) -> str:
     state = "complete" if recording.complete else "INCOMPLETE"
     return (
         f"{recording.path}: {recording.samples:,} samples, {len(recording)} layers, "
-        f"{readable_bytes(total_bytes(tensors))}, {state}"
+        f"{readable_bytes(sum(tensor.nbytes for tensor in tensors))}, {state}"
     )
 
 

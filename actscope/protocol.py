@@ -25,6 +25,11 @@ class InputInfo:
     dtype: str
 
 
+def fixed_batch(declared: Sequence[InputInfo] | None) -> int | None:
+    """The batch size of a model that takes no other, as stateful recurrent ones do."""
+    return next((info.shape[0] for info in declared or () if info.shape[0] is not None), None)
+
+
 @dataclass(frozen=True)
 class Inputs:
     """One batch of inputs, flat, with how they were handed over.

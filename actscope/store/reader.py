@@ -5,7 +5,7 @@ the file, so that any NumPy index works, at memory speed, without locks and from
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -273,8 +273,3 @@ def _parse_provenance(structure: Structure, path: Path) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise FormatError(f"{path}: the attribute 'provenance' is not a JSON object")
     return parsed
-
-
-def total_bytes(tensors: Sequence[RecordedTensor]) -> int:
-    """Bytes that the committed rows of several tensors take in the file."""
-    return sum(tensor.nbytes for tensor in tensors)

@@ -4,7 +4,7 @@ Writer and reader spell no group, dataset or attribute name themselves; docs/for
 specification of what stands here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -191,9 +191,8 @@ def group_name(path: str) -> str:
     return f"_{name}" if set(name) <= {"."} else name
 
 
-def unique(name: str, taken: Iterable[str]) -> str:
+def unique(name: str, taken: Container[str]) -> str:
     """`name`, or `name_1`, `name_2`, ... where it is taken."""
-    taken = set(taken)
     number, candidate = 0, name
     while candidate in taken:
         number += 1

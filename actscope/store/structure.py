@@ -75,7 +75,7 @@ def read_structure(path: Path) -> Structure:
                 samples=samples,
                 provenance=_text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE),
                 ids=_ids(file, samples, path),
-                labels=_labels(file, samples, path),
+                labels=_column(file, schema.LABELS, samples, path),
                 inputs=tuple(_inputs(file, samples, path)),
                 outputs=tuple(_outputs(file, samples, path)),
             )
@@ -107,12 +107,17 @@ def _check_encoding(file: h5py.File, path: Path) -> None:
     schema.check_version(_text(file, schema.ENCODING_VERSION, path), str(path))
 
 
-def _text(target: h5py.HLObject, name: str, path: Path, limit: int = MAXIMUM_ATTRIBUTE) -> str:
-    """A text attribute; its kind and extent are checked before it is read."""
+def _attribute(target: h5py.HLObject, name: str, path: Path) -> tuple[h5py.h5a.AttrID, str]:
+    """An attribute that is there, unread, and what it is called in messages."""
     where = f"{path}: attribute {name!r} of {target.name}"
     if name not in target.attrs:
         raise FormatError(f"{where} is missing")
-    attribute = target.attrs.get_id(name)
+    return target.attrs.get_id(name), where
+
+
+def _text(target: h5py.HLObject, name: str, path: Path, limit: int = MAXIMUM_ATTRIBUTE) -> str:
+    """A text attribute; its kind and extent are checked before it is read."""
+    attribute, where = _attribute(target, name, path)
     kind = h5py.check_string_dtype(attribute.dtype)
     if kind is None or attribute.shape != () or attribute.get_storage_size() > limit:
         raise FormatError(f"{where} is not one text of at most {limit} bytes")
@@ -124,20 +129,14 @@ def _text(target: h5py.HLObject, name: str, path: Path, limit: int = MAXIMUM_ATT
 
 
 def _number(target: h5py.HLObject, name: str, path: Path) -> int:
-    where = f"{path}: attribute {name!r} of {target.name}"
-    if name not in target.attrs:
-        raise FormatError(f"{where} is missing")
-    attribute = target.attrs.get_id(name)
+    attribute, where = _attribute(target, name, path)
     if attribute.dtype.kind not in "iu" or attribute.shape != ():
         raise FormatError(f"{where} is not one whole number")
     return int(target.attrs[name])
 
 
 def _texts(target: h5py.HLObject, name: str, path: Path) -> tuple[str, ...]:
-    where = f"{path}: attribute {name!r} of {target.name}"
-    if name not in target.attrs:
-        raise FormatError(f"{where} is missing")
-    attribute = target.attrs.get_id(name)
+    attribute, where = _attribute(target, name, path)
     few = len(attribute.shape) == 1 and attribute.shape[0] <= schema.MAXIMUM_AXES
     if h5py.check_string_dtype(attribute.dtype) is None or not few:
         raise FormatError(f"{where} is not a list of at most {schema.MAXIMUM_AXES} texts")
@@ -215,10 +214,6 @@ def _column(file: h5py.File, name: str, samples: int, path: Path) -> Array | Non
 def _ids(file: h5py.File, samples: int, path: Path) -> tuple[str, ...]:
     ids = _column(file, schema.IDS, samples, path)
     return () if ids is None else tuple(str(value) for value in ids)
-
-
-def _labels(file: h5py.File, samples: int, path: Path) -> Array | None:
-    return _column(file, schema.LABELS, samples, path)
 
 
 def _inputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]:

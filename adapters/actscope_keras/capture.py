@@ -71,6 +71,9 @@ class Capture:
     _stack: list[Any] = field(default_factory=list)
     _calls: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._wanted_paths = frozenset(path for path, _, _ in self.wanted or ())
+
     @contextmanager
     def inside(self, layer: Any) -> Iterator[None]:
         """Notes that a layer's call is under way."""
@@ -87,10 +90,11 @@ class Capture:
             Enough: the last of the wanted tensors was seen.
         """
         path = self.paths.path_of(layer)
-        if not path:
+        if not path or (self.wanted is not None and path not in self._wanted_paths):
             return
-        found = [(steps, tensor) for steps, tensor in _flat(outputs) if keras.ops.is_tensor(tensor)]
-        if len(found) < len(_flat(outputs)):
+        leaves = _flat(outputs)
+        found = [(key, leaf) for key, leaf in leaves if keras.ops.is_tensor(leaf)]
+        if len(found) < len(leaves):
             self.left_out[path] = "outputs that are None or no tensors"
         enclosing = self._loop_around(found)
         if enclosing is not None:

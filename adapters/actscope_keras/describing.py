@@ -16,14 +16,13 @@ def describe(capture: Capture, rows: int) -> list[LayerInfo]:
     """The layers in the order in which they first returned, those that never did at the end."""
     outputs, left_out = _outputs(capture, rows)
     layers = []
-    for layer in capture.paths.layers:
+    for path, layer in capture.paths.layers.items():
         if isinstance(layer, keras.layers.InputLayer):
             continue
-        path = capture.paths.path_of(layer)
         note = left_out.get(path, "")
         if path not in outputs and not note:
             note = _why_nothing(path, layer, capture)
-        layers.append(_layer(capture.paths, layer, tuple(outputs.get(path, ())), note))
+        layers.append(_layer(path, layer, tuple(outputs.get(path, ())), note))
     last = len(capture.tensors)
     return sorted(layers, key=lambda info: info.outputs[0].order if info.outputs else last)
 
@@ -31,12 +30,12 @@ def describe(capture: Capture, rows: int) -> list[LayerInfo]:
 def describe_unseen(paths: LayerPaths) -> list[LayerInfo]:
     """The layers of a model that cannot be run yet, by its structure alone."""
     note = "the model declares no input shape, so its layers' shapes are known only with data"
-    return [_layer(paths, layer, (), note) for layer in paths.layers]
+    return [_layer(path, layer, (), note) for path, layer in paths.layers.items()]
 
 
-def _layer(paths: LayerPaths, layer: Any, outputs: tuple[OutputInfo, ...], note: str) -> LayerInfo:
+def _layer(path: str, layer: Any, outputs: tuple[OutputInfo, ...], note: str) -> LayerInfo:
     return LayerInfo(
-        path=paths.path_of(layer),
+        path=path,
         class_name=type(layer).__name__,
         parameters=sum(prod(weight.shape) for weight in getattr(layer, "weights", ())),
         outputs=outputs,
@@ -45,10 +44,9 @@ def _layer(paths: LayerPaths, layer: Any, outputs: tuple[OutputInfo, ...], note:
 
 
 def _why_nothing(path: str, layer: Any, capture: Capture) -> str:
-    by_path = {capture.paths.path_of(entry): entry for entry in capture.paths.layers}
     steps = path.split("/")
     above = ["/".join(steps[:depth]) for depth in range(1, len(steps))]
-    looping = [parent for parent in above if isinstance(by_path.get(parent), LOOPS)]
+    looping = [parent for parent in above if isinstance(capture.paths.layers.get(parent), LOOPS)]
     enclosing = capture.hidden.get(path) or (looping[0] if looping else "")
     if enclosing:
         return f"it runs inside a loop: record the layer around it, {enclosing!r}"

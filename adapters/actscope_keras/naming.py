@@ -16,7 +16,8 @@ class LayerPaths:
 
     def __init__(self, model: Any) -> None:
         self._paths: dict[int, str] = {id(model): ""}
-        self.layers: list[Any] = []
+        # By path, in the structure's order; keeps each alive too, so that its id stays its own.
+        self.layers: dict[str, Any] = {}
         parents = deque([model])
         while parents:
             parent = parents.popleft()
@@ -25,12 +26,11 @@ class LayerPaths:
                     self._name(child, self._paths[id(parent)])
                     parents.append(child)
 
-    def _name(self, layer: Any, parent: str) -> str:
+    def _name(self, layer: Any, parent: str) -> None:
         prefix = f"{parent}/" if parent else ""
-        path = unique(prefix + layer.name, self._paths.values())
+        path = unique(prefix + layer.name, self.layers)
         self._paths[id(layer)] = path
-        self.layers.append(layer)  # also keeps it alive, so that its id stays its own
-        return path
+        self.layers[path] = layer
 
     def __contains__(self, layer: Any) -> bool:
         """Whether the layer is part of the model's structure, and not made anew at every call."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from actscope.axes import shape_text
 from actscope.errors import ModelError, first_line
-from actscope.protocol import Array, InputInfo, Inputs, OutputInfo, Step
+from actscope.protocol import Array, InputInfo, Inputs, OutputInfo, Step, fixed_batch
 from actscope_keras.describing import describe, describe_unseen
 from actscope_keras.forward import Backend, ForwardPass, input_names, input_structure, packer
 from actscope_keras.naming import LayerPaths
@@ -67,7 +67,7 @@ class KerasTrace:
         if example is None:
             self.layers = describe_unseen(LayerPaths(model))
             return
-        self._rows_traced = _fixed_batch(model) or ROWS_TRACED
+        self._rows_traced = fixed_batch(declared_inputs(model)) or ROWS_TRACED
         arrays = [_rows(array, self._rows_traced) for array in example.arrays]
         pack = packer(model, example)
         with _model_errors(arrays, known=known):
@@ -86,12 +86,6 @@ class KerasTrace:
         arrays = [np.broadcast_to(a[:1], (batch_size, *a.shape[1:])) for a in self._example.arrays]
         with _model_errors(arrays, known=True):
             return self._backend.compile(self._forward, wanted, arrays)
-
-
-def _fixed_batch(model: Any) -> int | None:
-    """The batch size of a model that takes no other, as stateful recurrent ones do."""
-    inputs = getattr(model, "inputs", None) or ()
-    return next((tensor.shape[0] for tensor in inputs if tensor.shape[0] is not None), None)
 
 
 @contextmanager
