@@ -50,7 +50,11 @@ class Inputs:
 
 @dataclass(frozen=True)
 class OutputInfo:
-    """One tensor that one call of a layer returns: `(path, call, index)`.
+    """One tensor that one call of a layer returns, `(path, call, index)`, or what is made of it.
+
+    As a trace lists it, it is what the layer returns. Asked of a step, it may be that tensor
+    reduced, in another dtype, or the gradient of the objective with respect to it: then `shape`,
+    `dtype` and `axes` are those of the result.
 
     Attributes:
         path: the layer's path.
@@ -63,6 +67,9 @@ class OutputInfo:
         dtype: logical dtype, such as `"float32"` or `"bfloat16"`.
         axes: a name for each axis of `shape`, such as `("y", "x", "channel")`.
         data_format: `"channels_last"`, `"channels_first"`, or empty where it means nothing.
+        reduction: what is computed from the tensor before it travels, such as `"mean"`.
+        unreduced_shape: shape of one sample before the reduction; None where there is none.
+        is_gradient: whether it is the gradient of the objective with respect to that tensor.
     """
 
     path: str
@@ -75,6 +82,9 @@ class OutputInfo:
     dtype: str
     axes: tuple[str, ...]
     data_format: str = ""
+    reduction: str = "none"
+    unreduced_shape: tuple[int, ...] | None = None
+    is_gradient: bool = False
 
     @property
     def bytes_per_sample(self) -> int:

@@ -138,9 +138,9 @@ def _axis(group: h5py.Group, name: str, length: int) -> h5py.Dataset:
     return scale
 
 
-def _write_attributes(target: h5py.HLObject, attributes: Mapping[str, str | int]) -> None:
+def _write_attributes(target: h5py.HLObject, attributes: Mapping[str, schema.Attribute]) -> None:
     for name, value in attributes.items():
-        target.attrs[name] = value
+        target.attrs[name] = np.array(value, np.int64) if isinstance(value, tuple) else value
 
 
 def type_of(dtype: str) -> h5py.h5t.TypeID:

@@ -128,9 +128,10 @@ class RecordedLayer(RecordedTensor):
 
     @property
     def name(self) -> str:
-        """The layer path, followed by call and index where the layer has several outputs."""
+        """The layer path, followed by what tells one of the layer's outputs from the others."""
         suffix = f"[{self.key or self.index}]" if self.index or self.key else ""
-        return self.path + (f" (call {self.call})" if self.call else "") + suffix
+        reduction = f" {self.reduction}" if self.reduction != "none" else ""
+        return self.path + (f" (call {self.call})" if self.call else "") + suffix + reduction
 
     @property
     def path(self) -> str:
@@ -168,9 +169,27 @@ class RecordedLayer(RecordedTensor):
         return self._tensor.data_format
 
     @property
+    def reduction(self) -> str:
+        """What was computed from the output before it was stored, such as `"mean"`, or `"none"`."""
+        return self._tensor.reduction
+
+    @property
+    def unreduced_shape(self) -> tuple[int, ...]:
+        """Shape of one sample before the reduction."""
+        return self._tensor.unreduced_shape
+
+    @property
     def outputs(self) -> tuple["RecordedLayer", ...]:
-        """All recorded outputs of this layer, one per call and tensor, this one included."""
+        """All recorded of this layer, one per call, tensor and reduction, this one included."""
         return self.recording.outputs(self.path)
+
+    @property
+    def gradient(self) -> "RecordedLayer | None":
+        """The gradient of the run's objective with respect to this output, of the same shape.
+
+        None where gradients were not recorded.
+        """
+        return self.recording.gradient_of(self)
 
 
 class Recording(Mapping[str, RecordedLayer]):
@@ -218,7 +237,7 @@ class Recording(Mapping[str, RecordedLayer]):
         return tuple(RecordedTensor(self, tensor) for tensor in self._structure.inputs)
 
     def outputs(self, path: str) -> tuple[RecordedLayer, ...]:
-        """All recorded outputs of the layer `path`, one per call and tensor.
+        """All that was recorded of the layer `path`, one per call, tensor and reduction.
 
         Raises:
             UnknownLayerError: the recording has no such layer.
@@ -228,6 +247,14 @@ class Recording(Mapping[str, RecordedLayer]):
                 f"{self.path.name} has no layer {path!r}: {nearest(str(path), self._outputs)}"
             )
         return tuple(RecordedLayer(self, tensor) for tensor in self._outputs[path])
+
+    def gradient_of(self, layer: RecordedLayer) -> RecordedLayer | None:
+        """The recorded gradient with respect to an output of this recording, or None."""
+        for tensor in self._structure.gradients:
+            gradient = RecordedLayer(self, tensor)
+            if gradient.name == layer.name:
+                return gradient
+        return None
 
     def __getitem__(self, path: str) -> RecordedLayer:
         return self.outputs(path)[0]

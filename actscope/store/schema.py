@@ -1,4 +1,4 @@
-"""The names and shapes inside a recording, version 1.0.0 of the format. Pure: no input or output.
+"""The names and shapes inside a recording, version 1.1.0 of the format. Pure: no input or output.
 
 Writer and reader spell no group, dataset or attribute name themselves; docs/format.md is the
 specification of what stands here.
@@ -16,7 +16,7 @@ from actscope.errors import FormatError
 from actscope.protocol import OutputInfo
 
 ENCODING = "actscope"
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 
 ENCODING_TYPE = "encoding-type"
 ENCODING_VERSION = "encoding-version"
@@ -29,6 +29,7 @@ LABELS = "label"
 INPUT = "input"
 LAYERS = "layers"
 OUTPUT = "output"
+GRADIENT = "gradient"
 
 PATH = "path"
 CLASS_NAME = "class-name"
@@ -40,6 +41,9 @@ AXES = "axes"
 DATA_FORMAT = "data-format"
 DTYPE = "dtype"
 REDUCTION = "reduction"
+UNREDUCED_SHAPE = "unreduced-shape"
+
+ACTIVATION = "activation"
 
 DIMENSION_WITHOUT_VARIABLE = "This is a netCDF dimension but not a netCDF variable. {:9d}"
 """The name of a dimension scale that holds no coordinate values, a convention of netCDF-4."""
@@ -48,7 +52,9 @@ MAXIMUM_AXES = 8
 MAXIMUM_PATH = 1000
 MAXIMUM_PROVENANCE = 16 * 2**20
 
-_RESERVED_IN_LAYER = ("output", "gradient", "statistics")
+_RESERVED_IN_LAYER = (OUTPUT, GRADIENT, "statistics")
+
+Attribute = str | int | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class TensorPlan:
     shape: tuple[int, ...]
     dtype: str
     axes: tuple[str, ...]
-    attributes: Mapping[str, str | int] = field(default_factory=dict)
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
     @property
     def dataset(self) -> str:
@@ -97,7 +103,7 @@ class RecordingPlan:
 
     samples: int
     tensors: tuple[TensorPlan, ...]
-    groups: Mapping[str, Mapping[str, str | int]]
+    groups: Mapping[str, Mapping[str, Attribute]]
     provenance: str
     ids: tuple[str, ...] = ()
     labels: npt.NDArray[np.generic] | None = None
@@ -135,15 +141,15 @@ def input_axes(shape: tuple[int, ...]) -> tuple[str, ...]:
         2: ("step", "feature"),
         3: ("y", "x", "channel"),
         4: ("z", "y", "x", "channel"),
-    }.get(len(shape), tuple(f"axis{position}" for position in range(1, len(shape) + 1)))
+    }.get(len(shape), tuple(f"axis_{position}" for position in range(1, len(shape) + 1)))
 
 
 def plan_layers(
     outputs: Iterable[OutputInfo],
-) -> tuple[list[TensorPlan], dict[str, dict[str, str | int]]]:
+) -> tuple[list[TensorPlan], dict[str, dict[str, Attribute]]]:
     """The datasets for captured outputs, and the attributes of their groups."""
     tensors: list[TensorPlan] = []
-    groups: dict[str, dict[str, str | int]] = {}
+    groups: dict[str, dict[str, Attribute]] = {}
     group_of: dict[str, str] = {}
     for output in outputs:
         if output.path not in group_of:
@@ -168,19 +174,20 @@ def _names(groups: Iterable[str]) -> list[str]:
 def _plan_output(output: OutputInfo, group: str, taken: Sequence[str]) -> TensorPlan:
     return TensorPlan(
         group=group,
-        name=unique(OUTPUT, taken),
+        name=unique(GRADIENT if output.is_gradient else OUTPUT, taken),
         shape=output.shape,
         dtype=output.dtype,
         axes=output.axes,
         attributes={
-            ENCODING_TYPE: "activation",
+            ENCODING_TYPE: GRADIENT if output.is_gradient else ACTIVATION,
             ENCODING_VERSION: VERSION,
             ORDER: output.order,
             CALL: output.call,
             INDEX: output.index,
             KEY: output.key,
             DATA_FORMAT: output.data_format,
-            REDUCTION: "none",
+            REDUCTION: output.reduction,
+            UNREDUCED_SHAPE: output.unreduced_shape or output.shape,
         },
     )
 

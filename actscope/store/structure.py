@@ -38,6 +38,9 @@ class StoredTensor:
     index: int = 0
     key: str = ""
     data_format: str = ""
+    reduction: str = "none"
+    unreduced_shape: tuple[int, ...] = ()
+    is_gradient: bool = False
 
     @property
     def bytes_per_sample(self) -> int:
@@ -56,6 +59,7 @@ class Structure:
     labels: Array | None
     inputs: tuple[StoredTensor, ...]
     outputs: tuple[StoredTensor, ...]
+    gradients: tuple[StoredTensor, ...]
 
 
 def read_structure(path: Path) -> Structure:
@@ -70,6 +74,7 @@ def read_structure(path: Path) -> Structure:
         with h5py.File(path, "r", locking="best-effort") as file:
             _check_encoding(file, path)
             samples = _samples(file, path)
+            tensors = tuple(_tensors(file, samples, path))
             return Structure(
                 rows=_rows(file, samples, path),
                 samples=samples,
@@ -77,7 +82,8 @@ def read_structure(path: Path) -> Structure:
                 ids=_ids(file, samples, path),
                 labels=_column(file, schema.LABELS, samples, path),
                 inputs=tuple(_inputs(file, samples, path)),
-                outputs=tuple(_outputs(file, samples, path)),
+                outputs=tuple(tensor for tensor in tensors if not tensor.is_gradient),
+                gradients=tuple(tensor for tensor in tensors if tensor.is_gradient),
             )
     except FormatError:
         raise
@@ -133,6 +139,14 @@ def _number(target: h5py.HLObject, name: str, path: Path) -> int:
     if attribute.dtype.kind not in "iu" or attribute.shape != ():
         raise FormatError(f"{where} is not one whole number")
     return int(target.attrs[name])
+
+
+def _numbers(target: h5py.HLObject, name: str, path: Path) -> tuple[int, ...]:
+    attribute, where = _attribute(target, name, path)
+    few = len(attribute.shape) == 1 and attribute.shape[0] <= schema.MAXIMUM_AXES
+    if attribute.dtype.kind not in "iu" or not few:
+        raise FormatError(f"{where} is not a list of at most {schema.MAXIMUM_AXES} whole numbers")
+    return tuple(int(value) for value in target.attrs[name])
 
 
 def _texts(target: h5py.HLObject, name: str, path: Path) -> tuple[str, ...]:
@@ -226,7 +240,7 @@ def _inputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]
         yield StoredTensor(**_stored(dataset, samples, path), key=_text(dataset, schema.KEY, path))
 
 
-def _outputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]:
+def _tensors(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]:
     layers = _member(file, schema.LAYERS, h5py.Group, path)
     if len(layers) > MAXIMUM_MEMBERS:
         raise FormatError(f"{path}: /{schema.LAYERS} has {len(layers):,} members, too many")
@@ -239,20 +253,35 @@ def _outputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor
         seen.add(layer_path)
         class_name = _text(group, schema.CLASS_NAME, path, schema.MAXIMUM_PATH)
         for name in group:
-            member = _member(group, name, h5py.Dataset, path)
-            if schema.AXES not in member.attrs:
-                continue
-            dataset = _dataset(group, name, path)
-            yield StoredTensor(
-                **_stored(dataset, samples, path),
-                path=layer_path,
-                class_name=class_name,
-                order=_number(dataset, schema.ORDER, path),
-                call=_number(dataset, schema.CALL, path),
-                index=_number(dataset, schema.INDEX, path),
-                key=_text(dataset, schema.KEY, path),
-                data_format=_text(dataset, schema.DATA_FORMAT, path),
-            )
+            member = _member(group, name, h5py.HLObject, path)
+            if isinstance(member, h5py.Dataset) and schema.AXES in member.attrs:
+                dataset = _dataset(group, name, path)
+                yield _tensor(dataset, samples, path, layer_path, class_name)
+
+
+def _tensor(
+    dataset: h5py.Dataset, samples: int, path: Path, layer_path: str, class_name: str
+) -> StoredTensor:
+    kind = _text(dataset, schema.ENCODING_TYPE, path)
+    if kind not in (schema.ACTIVATION, schema.GRADIENT):
+        raise FormatError(f"{path}: {dataset.name} is of the unknown kind {kind!r}")
+    stored = _stored(dataset, samples, path)
+    unreduced = stored["shape"]
+    if schema.UNREDUCED_SHAPE in dataset.attrs:  # from version 1.1.0 on
+        unreduced = _numbers(dataset, schema.UNREDUCED_SHAPE, path)
+    return StoredTensor(
+        **stored,
+        path=layer_path,
+        class_name=class_name,
+        order=_number(dataset, schema.ORDER, path),
+        call=_number(dataset, schema.CALL, path),
+        index=_number(dataset, schema.INDEX, path),
+        key=_text(dataset, schema.KEY, path),
+        data_format=_text(dataset, schema.DATA_FORMAT, path),
+        reduction=_text(dataset, schema.REDUCTION, path),
+        unreduced_shape=unreduced,
+        is_gradient=kind == schema.GRADIENT,
+    )
 
 
 def _stored(dataset: h5py.Dataset, samples: int, path: Path) -> dict[str, Any]:
