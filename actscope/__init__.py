@@ -12,16 +12,29 @@ from actscope.errors import ActscopeError
 if TYPE_CHECKING:
     from actscope import render as render
     from actscope.extraction import extract as extract
+    from actscope.reducing import reduce as reduce
     from actscope.store.reader import RecordedLayer as RecordedLayer
     from actscope.store.reader import Recording as Recording
     from actscope.store.reader import open_recording as open
+    from actscope.weights import weight_gradients as weight_gradients
 
 __version__ = "0.1.0"
 
-__all__ = ["ActscopeError", "RecordedLayer", "Recording", "extract", "open", "render"]
+__all__ = [
+    "ActscopeError",
+    "RecordedLayer",
+    "Recording",
+    "extract",
+    "open",
+    "reduce",
+    "render",
+    "weight_gradients",
+]
 
 _LOADED_ON_USE = {
     "extract": ("actscope.extraction", "extract"),
+    "reduce": ("actscope.reducing", "reduce"),
+    "weight_gradients": ("actscope.weights", "weight_gradients"),
     "open": ("actscope.store.reader", "open_recording"),
     "Recording": ("actscope.store.reader", "Recording"),
     "RecordedLayer": ("actscope.store.reader", "RecordedLayer"),

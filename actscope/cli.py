@@ -6,13 +6,15 @@ Whatever is wrong with what the user gave ends in one line on stderr and exit co
 import json
 import os
 import sys
+import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 import actscope
-from actscope.errors import ActscopeError
+from actscope.errors import ActscopeError, ActscopeWarning
 
 DEFAULT_ADAPTER = "keras"
 
@@ -37,21 +39,83 @@ backend_option = click.option(
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 
 
+layers_option = click.option(
+    "--layers",
+    "patterns",
+    multiple=True,
+    metavar="PATTERN",
+    help="Layers to record: 'conv*', '**/query', type:Conv2D, '!dropout*' to take away, or all; "
+    "repeatable. By default those one level below the model.",
+)
+reduce_option = click.option(
+    "--reduce",
+    "reductions",
+    multiple=True,
+    metavar="[GLOB=]REDUCTION",
+    help="What to store of the outputs instead of the whole: mean, max, std, l2, token:0, "
+    "masked_mean:INPUT, channels:0:16, flatten, pool:2, project:128; repeatable.",
+)
+dtype_option = click.option("--dtype", help="Cast to float16, bfloat16 or float32.")
+
+
 @cli.command()
 @click.argument("model")
+@layers_option
+@reduce_option
+@dtype_option
+@click.option("--samples", type=int, help="For how many samples to count the bytes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @backend_option
-def layers(model: str, as_json: bool, backend: str | None) -> None:
+def layers(
+    model: str,
+    patterns: tuple[str, ...],
+    reductions: tuple[str, ...],
+    dtype: str | None,
+    samples: int | None,
+    as_json: bool,
+    backend: str | None,
+) -> None:
     """List the layers of MODEL: path, class, output shape, parameters.
 
     MODEL is a .keras file, or package.module:callable that returns a model, as in
     keras.applications:MobileNetV2 or keras.applications:ResNet50(weights=None).
+
+    With --layers, --reduce, --dtype or --samples, what a run with the same options would store,
+    and how many bytes it takes.
     """
     from actscope import listing
+    from actscope.planning import plan_wanted
+    from actscope.selection import select
+    from actscope.store.schema import plan_layers
 
     adapter, loaded = _load(model, backend, structure_only=True)
     found = adapter.trace(loaded, None).layers
-    click.echo(_json(listing.layers_json(found)) if as_json else listing.layers_table(found))
+    if not (patterns or reductions or dtype or samples):
+        click.echo(_json(listing.layers_json(found)) if as_json else listing.layers_table(found))
+        return
+    shapes = {info.name: info.shape[1:] for info in adapter.inputs(loaded) or ()}
+    selected = select(found, list(patterns) or None)
+    wanted = plan_wanted(selected, reduce=_reductions(reductions), dtype=dtype, input_shapes=shapes)
+    tensors, groups = plan_layers(tensor.stored for tensor in wanted)
+    stored = [asdict(tensor.stored) for tensor in wanted]
+    click.echo(_json(stored) if as_json else listing.plan_table(tensors, groups, samples))
+
+
+def _reductions(texts: tuple[str, ...]) -> Any:
+    """`--reduce` as `actscope.extract` takes it."""
+    if not texts:
+        return None
+    by_glob = [text.split("=", 1) for text in texts if "=" in text]
+    if not by_glob:
+        return list(texts)
+    if len(by_glob) < len(texts):
+        raise click.BadParameter(
+            "give either GLOB=REDUCTION every time, or never", param_hint="--reduce"
+        )
+    reductions: dict[str, list[str]] = {}
+    for glob, text in by_glob:
+        reductions.setdefault(glob, []).append(text)
+    return reductions
 
 
 def _json(data: Any) -> str:
@@ -62,13 +126,14 @@ def _json(data: Any) -> str:
 @click.argument("model")
 @click.argument("data")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="HDF5 file.")
+@layers_option
+@reduce_option
+@dtype_option
 @click.option(
-    "--layers",
-    "patterns",
-    multiple=True,
-    metavar="GLOB",
-    help="Layers to record, such as 'conv*', '**/query' or all; repeatable. "
-    "By default those one level below the model.",
+    "--gradients",
+    metavar="CLASS",
+    help="Record the gradients of a class's logit too: predicted, a class's number, or labels for "
+    "the labels in DATA. The loss and functions can be asked for in Python.",
 )
 @click.option("--batch-size", default=32, show_default=True, help="Samples per batch.")
 @click.option("--samples", type=int, help="How many samples to record; by default all.")
@@ -85,6 +150,8 @@ def extract(
     data: str,
     output: Path,
     patterns: tuple[str, ...],
+    reductions: tuple[str, ...],
+    gradients: str | None,
     backend: str | None,
     **options: Any,
 ) -> None:
@@ -100,17 +167,32 @@ def extract(
     check_output(output, overwrite=options["overwrite"])
     adapter, loaded = _load(model, backend, structure_only=False)
     source = open_source(data, adapter.inputs(loaded))
-    selection = "all" if patterns == ("all",) else (list(patterns) or None)
+
+    def announce(plan: Any) -> None:
+        click.echo(listing.plan_table(plan.tensors, plan.groups, plan.samples) + "\n")
+
     recording = actscope.extract(
         loaded,
         source.data,
         output,
-        layers=selection,
+        layers=list(patterns) or None,
+        reduce=_reductions(reductions),
+        gradients=_gradients(gradients, source.labels),
+        on_plan=announce,
         ids=source.ids or None,
         labels=source.labels,
         **options,
     )
     click.echo(listing.recording_summary(recording))
+
+
+def _gradients(text: str | None, labels: Any) -> Any:
+    """`--gradients` as `actscope.extract` takes it."""
+    if text == "labels":
+        if labels is None:
+            raise click.BadParameter("the data hold no labels", param_hint="--gradients")
+        return labels
+    return int(text) if text is not None and text.lstrip("-").isdigit() else text
 
 
 @cli.command()
@@ -232,6 +314,7 @@ def demo(folder: Path, backend: str | None) -> None:
 
 def main() -> None:
     """Run the command line; the entry point of the `actscope` command."""
+    warnings.showwarning = _show_warning
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -244,6 +327,12 @@ def main() -> None:
         _fail(str(error), 2)
     except OSError as error:
         _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 2)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """One line for what actscope itself warns of; what libraries warn of is not the user's."""
+    if issubclass(category, ActscopeWarning):
+        click.echo(f"actscope: warning: {message}", err=True)
 
 
 def _fail(message: str, code: int) -> None:

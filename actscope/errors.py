@@ -17,12 +17,24 @@ class ActscopeError(Exception):
         return str(self.args[0]) if self.args else ""
 
 
+class ActscopeWarning(UserWarning):
+    """Something that the result does not show and its user should know."""
+
+
 class UnknownLayerError(ActscopeError, KeyError):
     """A layer was asked for that the model or the recording does not have."""
 
 
 class SelectionError(ActscopeError, ValueError):
     """A selection of layers is malformed, or takes what cannot be recorded."""
+
+
+class ReductionError(ActscopeError, ValueError):
+    """A reduction is malformed, or does not fit the layer it is asked for."""
+
+
+class GradientError(ActscopeError, ValueError):
+    """The gradients that were asked for do not exist for this model, layer or data."""
 
 
 class DataError(ActscopeError, ValueError):

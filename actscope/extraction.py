@@ -1,26 +1,59 @@
 """The main job: run a model over data and record what its layers compute."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from actscope.errors import DataError
-from actscope.feed import check_inputs, open_feed
+from actscope.errors import ActscopeWarning, DataError
+from actscope.feed import Feed, check_inputs, open_feed
+from actscope.objectives import Gradients, objective_of, with_targets
 from actscope.pipeline import record
+from actscope.planning import Reductions, plan_wanted
 from actscope.progress import progress as progress_bar
-from actscope.protocol import Array, InputInfo, Inputs, LayerInfo, OutputInfo, fixed_batch
+from actscope.protocol import (
+    Adapter,
+    Array,
+    InputInfo,
+    Inputs,
+    Step,
+    Wanted,
+    fixed_batch,
+    input_names,
+)
 from actscope.provenance import describe
 from actscope.registry import adapter_for
+from actscope.request import DEFAULT_BATCH_SIZE, Request
 from actscope.selection import Selection, select
 from actscope.store import schema
 from actscope.store.reader import Recording, open_recording
 from actscope.store.schema import RecordingPlan, TensorPlan
 from actscope.store.writer import Writer, check_output
 
-DEFAULT_BATCH_SIZE = 32
+
+@dataclass(frozen=True)
+class Run:
+    """A request made ready for a model and its data: everything is compiled, nothing computed.
+
+    Attributes:
+        plan: what the file will hold.
+        wanted: the tensors that the step returns.
+        step: the compiled step, for `batch_size` rows.
+        batch_size: rows of a whole batch.
+        stored_inputs: how many of the inputs, from the first, are stored.
+        targets: what the gradients' objective gets besides, each `(N, ...)`.
+    """
+
+    plan: RecordingPlan
+    wanted: tuple[Wanted, ...]
+    step: Step
+    batch_size: int
+    stored_inputs: int
+    targets: tuple[Array, ...]
 
 
 def extract(  # noqa: PLR0913 - the words of the main job, all but three with a default
@@ -29,6 +62,10 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     path: str | Path,
     *,
     layers: Selection = None,
+    reduce: Reductions = None,
+    dtype: str | None = None,
+    gradients: Gradients = None,
+    y: Any = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     samples: int | None = None,
     ids: Sequence[str] | None = None,
@@ -36,6 +73,7 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     store_inputs: bool | None = None,
     overwrite: bool = False,
     progress: bool | None = None,
+    on_plan: Callable[[RecordingPlan], None] | None = None,
 ) -> Recording:
     """Run `model` over `data` in inference mode and record what its layers compute.
 
@@ -50,7 +88,18 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
             or any iterable of batches, with `samples`.
         path: the HDF5 file to write.
         layers: a glob or several over layer paths, such as `"conv*"` or `["**/query", "dense"]`;
-            `"all"`; by default the layers one level below the model.
+            `"type:Conv2D"`; `"!dropout*"` to take away; a callable given each layer's
+            `LayerInfo`; `"all"`; by default the layers one level below the model.
+        reduce: what to compute of the outputs on the device, such as `"mean"` or
+            `["token:0", "max"]` where they fit, or `{glob: reduction}`; see `actscope.reduction`.
+        dtype: `"float16"`, `"bfloat16"` or `"float32"`, to which floating-point values are cast on
+            the device.
+        gradients: what to record the gradients of, with respect to every output that is recorded:
+            `"predicted"` for the logit of each sample's strongest class, a class's number, an
+            array `(N,)` of them, `"loss"` for the model's compiled loss, or a function of the
+            model's outputs (and `y`, where given) that returns one number per sample. Each
+            sample's row is the gradient of its own number, whatever the batch size.
+        y: what the loss or the function gets besides the outputs.
         batch_size: samples per batch; a model that fixes its batch size keeps its own.
         samples: how many samples to record; by default all. A `tf.data.Dataset` without it is
             read once more, to count.
@@ -60,6 +109,7 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
             take no more room than the activations.
         overwrite: whether a file at `path` may be replaced.
         progress: whether to draw a progress bar on stderr; by default on a terminal.
+        on_plan: called with what will be stored, before anything is computed.
 
     Returns:
         The finished recording, opened.
@@ -68,67 +118,108 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         OutputExistsError: the file exists and `overwrite` is false.
         UnknownLayerError: a pattern matches no layer.
         SelectionError: the selection takes nothing that can be recorded.
+        ReductionError: a reduction is malformed or does not fit.
+        GradientError: the model has no such objective.
         DataError: the data do not fit the model, or end early.
         ModelError: the model is of no known kind, or fails on the data.
         DiskFullError: the disk has no room; known before anything is computed.
     """
     path = Path(path)
     check_output(path, overwrite=overwrite)
+    request = Request(layers, reduce, dtype, gradients, y, batch_size, ids, labels, store_inputs)
     adapter = adapter_for(model)
-    declared = adapter.inputs(model)
-    feed = open_feed(data, len(declared) if declared else None, samples)
-    check_inputs(declared, feed.example)
-    batch_size = _checked_batch_size(batch_size, feed.samples, declared)
-    names, labels = _checked_ids(ids, feed.samples), _checked_labels(labels, feed.samples)
-    trace = adapter.trace(model, feed.example)
-    outputs = _outputs(select(trace.layers, layers))
-    inputs = _inputs_to_store(declared, feed.example, outputs, store_inputs)
-    step = trace.compile(outputs, batch_size)
-    tensors, groups = schema.plan_layers(outputs)
-    provenance = describe(
-        adapter.provenance(model), feed.fingerprint, selection=layers, batch_size=batch_size
-    )
-    plan = RecordingPlan(feed.samples, (*inputs, *tensors), groups, provenance, names, labels)
+    feed = feed_for(adapter, model, data, samples)
+    run = prepare(adapter, model, feed, request)
+    if on_plan is not None:
+        on_plan(run.plan)
     with (
-        Writer(path, plan, overwrite=overwrite) as writer,
-        progress_bar(path.name, feed.samples, plan.bytes_per_sample, shown=progress) as advance,
+        Writer(path, run.plan, overwrite=overwrite) as writer,
+        progress_bar(path.name, feed.samples, run.plan.bytes_per_sample, shown=progress) as advance,
     ):
-        record(
-            feed.batches(batch_size),
-            step,
-            writer,
-            batch_size=batch_size,
-            stored_inputs=range(len(inputs)),
-            on_batch=advance,
-        )
+        overflows = record_run(run, feed, writer, advance)
+    warn_of_overflows(run, overflows)
     return open_recording(path)
 
 
-def _outputs(layers: Sequence[LayerInfo]) -> list[OutputInfo]:
-    outputs = [output for layer in layers for output in layer.outputs]
-    return sorted(outputs, key=lambda output: output.order)
+def feed_for(adapter: Adapter, model: Any, data: Any, samples: int | None = None) -> Feed:
+    """The data as a feed that fits the model.
+
+    Raises:
+        DataError: they do not fit.
+    """
+    declared = adapter.inputs(model)
+    feed = open_feed(data, len(declared) if declared else None, samples)
+    check_inputs(declared, feed.example)
+    return feed
+
+
+def prepare(adapter: Adapter, model: Any, feed: Feed, request: Request) -> Run:
+    """Make a request ready: everything that can be wrong with it is found here."""
+    declared = adapter.inputs(model)
+    batch_size = _checked_batch_size(request.batch_size, feed.samples, declared)
+    ids = _checked_ids(request.ids, feed.samples)
+    labels = _checked_labels(request.labels, feed.samples)
+    objective = objective_of(request.gradients, request.y, feed.samples)
+    trace = adapter.trace(model, feed.example)
+    shapes = [array.shape[1:] for array in feed.example.arrays]
+    wanted = plan_wanted(
+        select(trace.layers, request.layers),
+        reduce=request.reduce,
+        dtype=request.dtype,
+        gradients=objective is not None,
+        input_shapes=dict(zip(input_names(declared, feed.example), shapes, strict=True)),
+    )
+    inputs = _inputs_to_store(declared, feed.example, wanted, request.store_inputs)
+    step = trace.compile(wanted, batch_size, objective)
+    tensors, groups = schema.plan_layers(tensor.stored for tensor in wanted)
+    provenance = describe(adapter.provenance(model), feed.fingerprint, request, batch_size)
+    plan = RecordingPlan(feed.samples, (*inputs, *tensors), groups, provenance, ids, labels)
+    targets = objective.targets.arrays if objective and objective.targets else ()
+    return Run(plan, tuple(wanted), step, batch_size, len(inputs), targets)
+
+
+def record_run(run: Run, feed: Feed, writer: Writer, advance: Callable[[int], None]) -> list[int]:
+    """Run over all the data; returns how many values of each tensor that may overflow did."""
+    return record(
+        with_targets(feed.batches(run.batch_size), run.targets),
+        run.step,
+        writer,
+        batch_size=run.batch_size,
+        stored_inputs=range(run.stored_inputs),
+        on_batch=advance,
+    )
+
+
+def warn_of_overflows(run: Run, overflows: Sequence[int]) -> None:
+    """Tell once of finite values that became infinite in float16."""
+    narrowed = [tensor.source.path for tensor in run.wanted if tensor.may_overflow]
+    found = [
+        f"{count:,} in {path!r}" for path, count in zip(narrowed, overflows, strict=False) if count
+    ]
+    if found:
+        warnings.warn(
+            f"{sum(overflows):,} values are too large for float16 and were stored as infinite "
+            f"({', '.join(found)}): use dtype='bfloat16' or 'float32'",
+            ActscopeWarning,
+            stacklevel=3,
+        )
 
 
 def _inputs_to_store(
     declared: Sequence[InputInfo] | None,
     example: Inputs,
-    outputs: Sequence[OutputInfo],
-    wanted: bool | None,
+    wanted: Sequence[Wanted],
+    asked: bool | None,
 ) -> list[TensorPlan]:
     """The datasets for the inputs; none where they are not wanted, or would outweigh the rest."""
-    if example.names:
-        names = list(example.names)
-    elif declared:
-        names = [info.name for info in declared]
-    else:
-        names = [f"input_{position}" for position in range(len(example.arrays))]
+    names = input_names(declared, example)
     shapes = [array.shape[1:] for array in example.arrays]
     dtypes = [str(array.dtype) for array in example.arrays]
     tensors = schema.plan_inputs(names, shapes, dtypes)
-    if wanted is None:
-        activations = sum(output.bytes_per_sample for output in outputs)
-        wanted = sum(tensor.bytes_per_sample for tensor in tensors) <= activations
-    return tensors if wanted else []
+    if asked is None:
+        activations = sum(tensor.stored.bytes_per_sample for tensor in wanted)
+        asked = sum(tensor.bytes_per_sample for tensor in tensors) <= activations
+    return tensors if asked else []
 
 
 def _checked_batch_size(batch_size: int, samples: int, declared: Sequence[InputInfo] | None) -> int:

@@ -1,14 +1,16 @@
 """What a model or a recording holds, as text for people and as plain data for programs."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from actscope.axes import shape_text
 from actscope.progress import readable_bytes
 from actscope.protocol import LayerInfo
+from actscope.store import schema
 from actscope.store.reader import RecordedLayer, Recording
+from actscope.store.schema import TensorPlan
 
 
 def _table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> str:
@@ -48,6 +50,55 @@ def layers_table(layers: Sequence[LayerInfo]) -> str:
     size = readable_bytes(sum(layer.bytes_per_sample for layer in layers))
     closing = f"{recordable} of {len(layers)} layers can be recorded, {size} per sample"
     return _table([*columns, ("", "left")], rows) + "\n\n" + closing
+
+
+def plan_table(
+    plan: Sequence[TensorPlan],
+    groups: Mapping[str, Mapping[str, schema.Attribute]],
+    samples: int | None,
+) -> str:
+    """What will be stored: one line per dataset, with its exact bytes.
+
+    Args:
+        plan: the datasets.
+        groups: the attributes of each layer's group.
+        samples: how many rows each will get, where that is known.
+    """
+    rows = [
+        [
+            str(groups.get(tensor.group, {}).get(schema.PATH) or _input_name(tensor)),
+            _made_of(tensor),
+            shape_text(tensor.shape),
+            tensor.dtype,
+            f"{tensor.bytes_per_sample:,}",
+            f"{tensor.bytes_per_sample * samples:,}" if samples else "",
+        ]
+        for tensor in plan
+    ]
+    columns = [("layer", "left"), ("stored", "left"), ("shape", "left"), ("dtype", "left")]
+    sizes = [("bytes per sample", "right"), ("in total" if samples else "", "right")]
+    each = sum(tensor.bytes_per_sample for tensor in plan)
+    closing = f"{len(plan)} datasets, {each:,} bytes ({readable_bytes(each)}) per sample"
+    if samples:
+        total = each * samples
+        closing += f", {total:,} bytes ({readable_bytes(total)}) for {samples:,} samples"
+    return _table([*columns, *sizes], rows) + "\n\n" + closing
+
+
+def _input_name(tensor: TensorPlan) -> str:
+    return f"input {tensor.attributes[schema.KEY]}"
+
+
+def _made_of(tensor: TensorPlan) -> str:
+    kind = tensor.attributes[schema.ENCODING_TYPE]
+    words = ["gradient"] if kind == schema.GRADIENT else []
+    call, index = tensor.attributes.get(schema.CALL), tensor.attributes.get(schema.INDEX)
+    words += [f"call {call}"] if call else []
+    name = tensor.attributes[schema.KEY] if kind != "input" else ""
+    words += [f"[{name or index}]"] if name or index else []
+    reduction = tensor.attributes.get(schema.REDUCTION, "none")
+    words += [str(reduction)] if reduction != "none" else []
+    return " ".join(words) or "whole"
 
 
 def layers_json(layers: Sequence[LayerInfo]) -> list[dict[str, Any]]:
@@ -135,6 +186,8 @@ def _layer_json(layer: RecordedLayer) -> dict[str, Any]:
         "call": layer.call,
         "index": layer.index,
         "key": layer.key,
+        "reduction": layer.reduction,
+        "gradient": layer.gradient is not None,
         "dims": list(layer.dims),
         "shape": list(layer.shape),
         "dtype": layer.logical_dtype,

@@ -8,12 +8,13 @@ was computed until then is written and committed.
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
+from itertools import zip_longest
 from typing import TypeVar
 
 from actscope.channel import Channel, ChannelClosedError
 from actscope.errors import ModelError, first_line
 from actscope.feed import pad
-from actscope.protocol import Array, Step
+from actscope.protocol import Array, Fetched, Step
 from actscope.store.writer import Writer
 
 BATCHES_READ_AHEAD = 1
@@ -92,24 +93,30 @@ def record(
     batch_size: int,
     stored_inputs: Sequence[int],
     on_batch: Callable[[int], None],
-) -> None:
+) -> list[int]:
     """Run every batch through the step and write what comes out.
 
     Args:
-        batches: flat inputs; none longer than `batch_size`.
+        batches: flat inputs, and targets after them; none longer than `batch_size`.
         step: the compiled step, for `batch_size` rows.
         writer: where rows go: the stored inputs' first, then the step's outputs.
         batch_size: rows of a whole batch; a shorter one is padded, and trimmed again.
         stored_inputs: positions of the inputs to store.
         on_batch: called with the number of samples after each batch.
+
+    Returns:
+        For each tensor that may overflow, in the step's order, how many values became infinite.
     """
     writing = WritingThread(writer, BATCHES_TO_WRITE)
+    overflows: list[int] = []
     try:
         with closing(read_ahead(batches, BATCHES_READ_AHEAD)) as ahead:
-            for inputs, outputs in _run(ahead, step, batch_size):
+            for inputs, fetched in _run(ahead, step, batch_size):
                 rows = len(inputs[0])
                 kept = [inputs[position] for position in stored_inputs]
-                writing.put([*kept, *(output[:rows] for output in outputs)])
+                writing.put([*kept, *(output[:rows] for output in fetched.outputs)])
+                counts = [int(count[:rows].sum()) for count in fetched.overflows]
+                overflows = [a + b for a, b in zip_longest(overflows, counts, fillvalue=0)]
                 on_batch(rows)
     except BaseException:
         # What was computed is kept; the first error is the one to tell of.
@@ -117,11 +124,12 @@ def record(
             writing.finish()
         raise
     writing.finish()
+    return overflows
 
 
 def _run(
     batches: Iterable[tuple[Array, ...]], step: Step, batch_size: int
-) -> Iterator[tuple[tuple[Array, ...], list[Array]]]:
+) -> Iterator[tuple[tuple[Array, ...], Fetched]]:
     """Each batch with its outputs, the next one launched before the last is fetched."""
     ahead = None
     done = 0

@@ -4,7 +4,7 @@ Frozen data and three small protocols: the core never sees a framework's own obj
 opaque values that it hands back to the adapter they came from.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Protocol
@@ -48,6 +48,16 @@ class Inputs:
         return len(self.arrays[0])
 
 
+def input_names(declared: Sequence[InputInfo] | None, given: Inputs) -> list[str]:
+    """What the inputs are called: as they were given, else as the model declares them."""
+    if given.names:
+        return list(given.names)
+    if declared:
+        return [info.name for info in declared]
+    count = len(given.arrays)
+    return ["input"] if count == 1 else [f"input_{position}" for position in range(count)]
+
+
 @dataclass(frozen=True)
 class OutputInfo:
     """One tensor that one call of a layer returns, `(path, call, index)`, or what is made of it.
@@ -70,6 +80,7 @@ class OutputInfo:
         reduction: what is computed from the tensor before it travels, such as `"mean"`.
         unreduced_shape: shape of one sample before the reduction; None where there is none.
         is_gradient: whether it is the gradient of the objective with respect to that tensor.
+        has_mask: whether the layer returned a mask with it, which says which tokens count.
     """
 
     path: str
@@ -85,6 +96,7 @@ class OutputInfo:
     reduction: str = "none"
     unreduced_shape: tuple[int, ...] | None = None
     is_gradient: bool = False
+    has_mask: bool = False
 
     @property
     def bytes_per_sample(self) -> int:
@@ -102,6 +114,8 @@ class LayerInfo:
         parameters: how many weights it holds, its own and its sublayers'.
         outputs: one entry per call and tensor; empty where nothing can be recorded.
         note: why nothing can be recorded, or which outputs were left out and why.
+        is_boundary: whether it is no layer but an input of the model, or the model's own output;
+            taken only where a pattern names it.
     """
 
     path: str
@@ -109,6 +123,7 @@ class LayerInfo:
     parameters: int
     outputs: tuple[OutputInfo, ...] = ()
     note: str = ""
+    is_boundary: bool = False
 
     @property
     def depth(self) -> int:
@@ -121,18 +136,68 @@ class LayerInfo:
         return sum(output.bytes_per_sample for output in self.outputs)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """One tensor to compute and to store.
+
+    Attributes:
+        source: the layer's output, as the trace lists it.
+        stored: what is stored of it: itself, reduced, in another dtype, or its gradient.
+    """
+
+    source: OutputInfo
+    stored: OutputInfo
+
+    @property
+    def may_overflow(self) -> bool:
+        """Whether finite values may become infinite on the way."""
+        return self.stored.dtype == "float16" and self.source.dtype != "float16"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One number per sample, the gradients of which are asked for.
+
+    Attributes:
+        kind: `"class"`: the logit of the class in `targets`, or of the strongest class without
+            them; `"loss"`: the loss that the model was compiled with; `"function"`.
+        function: for `"function"`: called with the model's outputs, and with the targets where
+            there are any; returns `(N,)` or one number.
+        targets: all samples' targets, which come in batches after the inputs; or None.
+    """
+
+    kind: str
+    function: Callable[..., Any] | None = None
+    targets: Inputs | None = None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What one pass over a batch of N rows gave, on the host.
+
+    Attributes:
+        outputs: one C-contiguous array `(N, *shape)` for each tensor wanted, in their order. A
+            dtype that NumPy lacks comes as unsigned integers of the same width.
+        overflows: for each tensor wanted that may overflow, in their order, how many values of
+            each row became infinite, `(N,)` integers.
+    """
+
+    outputs: list[Array]
+    overflows: list[Array] = field(default_factory=list)
+
+
 class Step(Protocol):
-    """A compiled forward pass that returns the chosen outputs of one batch."""
+    """A compiled pass that returns what is wanted of one batch."""
 
-    def launch(self, inputs: Sequence[Array]) -> Any:
-        """Start the pass over one batch; return what `fetch` needs, without waiting for it."""
+    def launch(self, arrays: Sequence[Array]) -> Any:
+        """Start the pass over one batch; return what `fetch` needs, without waiting for it.
 
-    def fetch(self, launched: Any) -> list[Array]:
-        """Wait for a launched pass; return one host array `(N, *shape)` per chosen output.
-
-        The arrays are C-contiguous, in the order of the outputs asked for. A dtype that NumPy
-        lacks comes as unsigned integers of the same width.
+        Args:
+            arrays: the inputs, flat, and after them the objective's targets, if there are any.
         """
+
+    def fetch(self, launched: Any) -> Fetched:
+        """Wait for a launched pass and bring what it gave to the host."""
 
 
 class Trace(Protocol):
@@ -142,8 +207,22 @@ class Trace(Protocol):
     def layers(self) -> Sequence[LayerInfo]:
         """Every layer, in the order of execution, those that never ran at the end."""
 
-    def compile(self, outputs: Sequence[OutputInfo], batch_size: int) -> Step:
-        """A step for `batch_size` rows that returns `outputs`, some of those in `layers`."""
+    def compile(
+        self, wanted: Sequence[Wanted], batch_size: int, objective: Objective | None = None
+    ) -> Step:
+        """A step for `batch_size` rows.
+
+        Reductions and casts are those of `actscope.computing.compute`, with the framework's names
+        for NumPy's functions.
+
+        Args:
+            wanted: what to return; each `source` is one of those in `layers`.
+            batch_size: rows of every batch.
+            objective: what the gradients among the wanted are of.
+
+        Raises:
+            GradientError: the model has no such objective, or its gradients do not exist.
+        """
 
 
 @dataclass(frozen=True)
@@ -200,3 +279,18 @@ class Adapter(Protocol):
 
     def provenance(self, model: Any) -> ModelProvenance:
         """What identifies the model and where it runs."""
+
+    def weight_gradients(
+        self, model: Any, inputs: Inputs, targets: Inputs, *, share: float
+    ) -> dict[str, Array]:
+        """One batch's part in the gradient of the model's loss, by the path of each weight.
+
+        Args:
+            model: a compiled model.
+            inputs: one batch.
+            targets: what the loss compares the outputs with, in the same number of rows.
+            share: the batch's rows as a fraction of all samples.
+
+        Raises:
+            GradientError: the model has no loss, or the targets do not fit it.
+        """

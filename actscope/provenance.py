@@ -9,23 +9,19 @@ from typing import Any
 
 import actscope
 from actscope.protocol import ModelProvenance
-from actscope.selection import Selection
+from actscope.request import Request
 from actscope.store.schema import MAXIMUM_PROVENANCE
 
 
 def describe(
-    model: ModelProvenance,
-    data: Mapping[str, Any],
-    *,
-    selection: Selection,
-    batch_size: int,
+    model: ModelProvenance, data: Mapping[str, Any], request: Request, batch_size: int
 ) -> str:
     """The provenance as JSON text.
 
     Args:
         model: what identifies the model.
         data: the feed's fingerprint.
-        selection: what was asked for.
+        request: what was asked for.
         batch_size: samples per batch.
     """
     content: dict[str, Any] = {
@@ -48,8 +44,7 @@ def describe(
             "configuration": _parsed(model.configuration),
         },
         "data": dict(data),
-        "selection": selection if isinstance(selection, str | None) else list(selection),
-        "reductions": {},
+        **request.described(),
         "batch-size": batch_size,
     }
     text = json.dumps(content)

@@ -1,17 +1,24 @@
-"""Which layers to record: glob patterns over layer paths, resolved against what a model has.
+"""Which layers to record: patterns over layer paths and classes, resolved against what a model has.
 
 Pure: it knows layers only as descriptions.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from actscope.errors import SelectionError, UnknownLayerError, nearest
 from actscope.protocol import LayerInfo
 
-Selection = str | Sequence[str] | None
+Pattern = str | Callable[[LayerInfo], bool]
+Selection = Pattern | Sequence[Pattern] | None
+
+ALL = "all"
+TYPE = "type:"
+NOT = "!"
 
 
+@cache
 def glob_to_regex(pattern: str) -> re.Pattern[str]:
     """A glob over layer paths as a regular expression for `fullmatch`.
 
@@ -64,35 +71,83 @@ def select(layers: Sequence[LayerInfo], selection: Selection) -> list[LayerInfo]
 
     Args:
         layers: what the model has.
-        selection: a glob or several over layer paths; `"all"` for every layer; None for the
-            layers one level below the model, as Keras's `model.summary()` lists them.
+        selection: a pattern or several: a glob over layer paths, `"all"` for every layer,
+            `"type:Conv2D"` (a glob too) for the layers of a class, or a callable that is given
+            each `LayerInfo` and says whether to take it. Patterns that begin with `!` take away
+            from the others, or from the default where there are no others. None, the default,
+            takes the layers one level below the model, as Keras's `model.summary()` lists them.
+            The model's inputs and its own output are taken only by a glob, class or callable.
 
     Raises:
         UnknownLayerError: a pattern matches no layer.
         SelectionError: a pattern is malformed, or takes only layers that cannot be recorded.
     """
-    if selection is None:
-        chosen = [layer for layer in layers if layer.depth == 0 and layer.outputs]
-    elif selection == "all":
-        chosen = [layer for layer in layers if layer.outputs]
+    patterns = _patterns(selection)
+    excluding = [str(pattern)[1:] for pattern in patterns if _excludes(pattern)]
+    including = [pattern for pattern in patterns if not _excludes(pattern)]
+    if including:
+        taken = {layer.path for pattern in including for layer in _recordable(layers, pattern)}
     else:
-        chosen = _matching(layers, [selection] if isinstance(selection, str) else selection)
-    if not chosen:
+        taken = {layer.path for layer in _default(layers, selection)}
+    for pattern in excluding:
+        taken -= {layer.path for layer in _matching(layers, pattern)}
+    if not taken:
         raise SelectionError("the selection takes no layer: name at least one, or 'all'")
-    return chosen
-
-
-def _matching(layers: Sequence[LayerInfo], patterns: Sequence[str]) -> list[LayerInfo]:
-    taken: set[str] = set()
-    for pattern in patterns:
-        if not isinstance(pattern, str):
-            raise SelectionError(f"layers={pattern!r} is a {type(pattern).__name__}, not a pattern")
-        matching = [layer for layer in layers if matches(pattern, layer.path)]
-        if not matching:
-            known = [layer.path for layer in layers]
-            raise UnknownLayerError(f"no layer matches {pattern!r}: {nearest(pattern, known)}")
-        recordable = [layer for layer in matching if layer.outputs]
-        if not recordable:
-            raise SelectionError(f"{matching[0].path!r} cannot be recorded: {matching[0].note}")
-        taken.update(layer.path for layer in recordable)
     return [layer for layer in layers if layer.path in taken]
+
+
+def _default(layers: Sequence[LayerInfo], selection: Selection) -> list[LayerInfo]:
+    if selection is not None and not _patterns(selection):
+        return []
+    return [layer for layer in layers if layer.depth == 0 and _is_ordinary(layer)]
+
+
+def _patterns(selection: Selection) -> list[Pattern]:
+    if selection is None:
+        return []
+    if isinstance(selection, str) or callable(selection):
+        return [selection]
+    return list(selection)
+
+
+def _excludes(pattern: Pattern) -> bool:
+    return isinstance(pattern, str) and pattern.startswith(NOT)
+
+
+def _is_ordinary(layer: LayerInfo) -> bool:
+    return bool(layer.outputs) and not layer.is_boundary
+
+
+def _recordable(layers: Sequence[LayerInfo], pattern: Pattern) -> list[LayerInfo]:
+    matching = _matching(layers, pattern)
+    recordable = [layer for layer in matching if layer.outputs]
+    if not recordable:
+        raise SelectionError(f"{matching[0].path!r} cannot be recorded: {matching[0].note}")
+    return recordable
+
+
+def _matching(layers: Sequence[LayerInfo], pattern: Pattern) -> list[LayerInfo]:
+    if callable(pattern):
+        matching = [layer for layer in layers if pattern(layer)]
+        if not matching:
+            raise SelectionError(f"layers={pattern!r} takes none of the {len(layers)} layers")
+        return matching
+    if not isinstance(pattern, str):
+        raise SelectionError(f"layers={pattern!r} is a {type(pattern).__name__}, not a pattern")
+    if pattern.startswith(TYPE):
+        return _of_class(layers, pattern.removeprefix(TYPE))
+    matching = [layer for layer in layers if matches(pattern, layer.path)]
+    if not matching and pattern == ALL:
+        return [layer for layer in layers if not layer.is_boundary]
+    if not matching:
+        known = [layer.path for layer in layers]
+        raise UnknownLayerError(f"no layer matches {pattern!r}: {nearest(pattern, known)}")
+    return matching
+
+
+def _of_class(layers: Sequence[LayerInfo], class_name: str) -> list[LayerInfo]:
+    matching = [layer for layer in layers if matches(class_name, layer.class_name)]
+    if not matching:
+        known = dict.fromkeys(layer.class_name for layer in layers)
+        raise UnknownLayerError(f"no layer is a {class_name!r}: {nearest(class_name, known)}")
+    return matching

@@ -49,19 +49,21 @@ def images(samples: int) -> Any:
 def capture(model: Any, data: Any) -> list[list[Any]]:
     """Every layer's output for every batch, in memory, as actscope's own step gives them."""
     from actscope.feed import pad
+    from actscope.planning import plan_wanted
     from actscope.protocol import Inputs
     from actscope.registry import adapter_for
+    from actscope.selection import select
 
     trace = adapter_for(model).trace(model, Inputs((data[:16],)))
-    outputs = [output for layer in trace.layers for output in layer.outputs]
-    step = trace.compile(outputs, BATCH_SIZE)
+    layers = select(trace.layers, "all")
+    step = trace.compile(plan_wanted(layers), BATCH_SIZE)
     kept, ahead = [], None
     for start in range(0, len(data), BATCH_SIZE):
         launched = step.launch(pad([data[start : start + BATCH_SIZE]], BATCH_SIZE))
         if ahead is not None:
-            kept.append(step.fetch(ahead))
+            kept.append(step.fetch(ahead).outputs)
         ahead = launched
-    kept.append(step.fetch(ahead))
+    kept.append(step.fetch(ahead).outputs)
     return kept
 
 

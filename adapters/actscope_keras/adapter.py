@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from actscope.protocol import InputInfo, Inputs, ModelProvenance, Trace
+from actscope.protocol import Array, InputInfo, Inputs, ModelProvenance, Trace
 from actscope_keras import backend as backends
 
 
@@ -38,6 +38,14 @@ class KerasAdapter:
         from actscope_keras.tracing import KerasTrace, blank
 
         return KerasTrace(model, example or blank(model), known=example is not None)
+
+    def weight_gradients(
+        self, model: Any, inputs: Inputs, targets: Inputs, *, share: float
+    ) -> dict[str, Array]:
+        """One batch's part in the gradient of the model's loss, by the path of each weight."""
+        from actscope_keras.weights import weight_gradients
+
+        return weight_gradients(model, inputs, targets, share)
 
     def provenance(self, model: Any) -> ModelProvenance:
         """What identifies the model and where it runs."""

@@ -1,18 +1,20 @@
 """Captures what layers return while a model runs, by intercepting the call of each layer.
 
-Keras has no forward hooks, but every layer's call passes through `keras.layers.Layer.__call__`, and
-every other operation of a functional model through `keras.Operation.__call__`. Both are replaced
-while a capture is under way in some thread, and put back after the last; calls in other threads
-pass straight through.
+Keras has no forward hooks, but every layer's call passes through `keras.layers.Layer.__call__`,
+every other operation of a functional model through `keras.Operation.__call__`, and every softmax
+and sigmoid through the backend's. These are replaced while a capture is under way in some thread,
+and put back after the last; calls in other threads pass straight through.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any
 
 import keras
+from keras.src.backend import get_keras_mask, is_float_dtype, nn, set_keras_mask
 
 from actscope_keras.naming import LayerPaths
 
@@ -32,7 +34,18 @@ class Enough(BaseException):
 
 @dataclass(frozen=True)
 class Captured:
-    """One tensor that a layer returned, as the backend's own tensor."""
+    """One tensor that a layer returned, as the backend's own tensor.
+
+    Attributes:
+        path: the layer's path, or that of an input or output of the model.
+        layer: the layer; the model itself for its output, None for an input without a layer.
+        call: which call of the layer.
+        index: which of the tensors that the call returned.
+        key: the name of the tensor where the layer returned a dict, else empty.
+        tensor: the tensor.
+        mask: the mask that came with it, or None.
+        enclosing: the layers around the call, the outermost first.
+    """
 
     path: str
     layer: Any
@@ -40,7 +53,13 @@ class Captured:
     index: int
     key: str
     tensor: Any
-    enclosing: tuple[Any, ...]
+    mask: Any = None
+    enclosing: tuple[Any, ...] = ()
+
+    @property
+    def class_name(self) -> str:
+        """The layer's class."""
+        return "InputLayer" if self.layer is None else type(self.layer).__name__
 
     @property
     def name(self) -> OutputKey:
@@ -56,20 +75,26 @@ class Capture:
         paths: names the layers.
         is_reachable: whether a tensor may leave the function that the backend is compiling.
         wanted: the tensors to keep; None keeps all.
+        watch: given each tensor kept, returns what takes its place in the rest of the pass, so
+            that gradients with respect to it can be told; None where no gradients are wanted.
         tensors: those kept, in the order of execution.
         hidden: for layers seen only where their tensors cannot leave, the nearest enclosing layer
             that can be captured instead, both by path.
         left_out: for layers with outputs that are no tensors, what these are, by path.
+        returned: what the model returned, where the pass ran to its end.
     """
 
     paths: LayerPaths
     is_reachable: Callable[[Any], bool]
     wanted: frozenset[OutputKey] | None = None
+    watch: Callable[[Captured], Any] | None = None
     tensors: list[Captured] = field(default_factory=list)
     hidden: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    returned: Any = None
     _stack: list[Any] = field(default_factory=list)
     _calls: dict[str, int] = field(default_factory=dict)
+    _activated: list[tuple[Any, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._wanted_paths = frozenset(path for path, _, _ in self.wanted or ())
@@ -83,31 +108,75 @@ class Capture:
         finally:
             self._stack.pop()
 
-    def record(self, layer: Any, outputs: Any) -> None:
-        """Note what a layer has just returned.
+    def record(self, layer: Any, outputs: Any) -> Any:
+        """Note what a layer has just returned; returns what takes its place.
 
         Raises:
-            Enough: the last of the wanted tensors was seen.
+            Enough: the last of the wanted tensors was seen, and nothing follows from them.
         """
         path = self.paths.path_of(layer)
-        if not path or (self.wanted is not None and path not in self._wanted_paths):
-            return
-        leaves = _flat(outputs)
+        if not path or not self._is_wanted(path):
+            return outputs
+        leaves = flat(outputs)
         found = [(key, leaf) for key, leaf in leaves if keras.ops.is_tensor(leaf)]
         if len(found) < len(leaves):
-            self.left_out[path] = "outputs that are None or no tensors"
+            self.left_out[path] = "outputs that are None or no tensors are left out"
         enclosing = self._loop_around(found)
         if enclosing is not None:
             self.hidden.setdefault(path, enclosing)
-            return
+            return outputs
+        kept = self.keep(path, layer, found)
+        if self.watch is None and self.wanted is not None and len(self.tensors) == len(self.wanted):
+            raise Enough
+        return replaced(outputs, found, kept)
+
+    def _is_wanted(self, path: str) -> bool:
+        return self.wanted is None or path in self._wanted_paths
+
+    def keep(self, path: str, layer: Any, found: Sequence[tuple[str, Any]]) -> list[Any]:
+        """Keep the wanted ones among the tensors of one call; returns what takes their places."""
+        if not self._is_wanted(path):
+            return [tensor for _, tensor in found]
         call = self._calls.get(path, 0)
         self._calls[path] = call + 1
-        for index, (key, tensor) in enumerate(found):
-            captured = Captured(path, layer, call, index, key, tensor, tuple(self._stack))
-            if self.wanted is None or captured.name in self.wanted:
-                self.tensors.append(captured)
-        if self.wanted is not None and len(self.tensors) == len(self.wanted):
-            raise Enough
+        return [self._keep_one(path, layer, call, *numbered) for numbered in enumerate(found)]
+
+    def _keep_one(
+        self, path: str, layer: Any, call: int, index: int, found: tuple[str, Any]
+    ) -> Any:
+        key, tensor = found
+        mask = get_keras_mask(tensor)
+        captured = Captured(path, layer, call, index, key, tensor, mask, tuple(self._stack))
+        if self.wanted is not None and captured.name not in self.wanted:
+            return tensor
+        if self.watch is not None and is_float_dtype(tensor.dtype):
+            watched = self.watch(captured)
+            if mask is not None:
+                set_keras_mask(watched, mask)
+            self._activated += [(watched, before) for before in self._before(tensor)]
+            captured, tensor = replace(captured, tensor=watched), watched
+        self.tensors.append(captured)
+        return tensor
+
+    def holding(self, tensors: Sequence[tuple[Any, Any]]) -> "Capture":
+        """The same capture with other tensors and masks in the places of those kept."""
+        kept = [
+            replace(old, tensor=tensor, mask=mask)
+            for old, (tensor, mask) in zip(self.tensors, tensors, strict=True)
+        ]
+        return replace(self, tensors=kept)
+
+    def note_activation(self, before: Any, after: Any) -> None:
+        """Note what a softmax or a sigmoid was computed from."""
+        if self.watch is not None:
+            self._activated.append((after, before))
+
+    def _before(self, tensor: Any) -> list[Any]:
+        return [before for after, before in self._activated if after is tensor]
+
+    def logits(self, tensor: Any) -> Any:
+        """What a softmax or sigmoid made the tensor from; the tensor itself where none did."""
+        return next(iter(self._before(tensor)), tensor)
 
     def _loop_around(self, found: list[tuple[str, Any]]) -> str | None:
         """The path of the layer to capture instead, where a loop is under way.
@@ -123,7 +192,17 @@ class Capture:
         return self.paths.path_of(self._stack[-1]) if self._stack else ""
 
 
-def _flat(outputs: Any) -> list[tuple[str, Any]]:
+def replaced(outputs: Any, found: Sequence[tuple[str, Any]], kept: Sequence[Any]) -> Any:
+    """The nested outputs with each tensor that was kept in its own place."""
+    if all(tensor is new for (_, tensor), new in zip(found, kept, strict=True)):
+        return outputs
+    waiting = iter(kept)
+    return keras.tree.map_structure(
+        lambda leaf: next(waiting) if keras.ops.is_tensor(leaf) else leaf, outputs
+    )
+
+
+def flat(outputs: Any) -> list[tuple[str, Any]]:
     """The leaves of nested outputs, each with its dict key, if any, as `outer/inner`."""
     return [
         ("/".join(str(step) for step in steps if isinstance(step, str)), leaf)
@@ -134,7 +213,7 @@ def _flat(outputs: Any) -> list[tuple[str, Any]]:
 _state = threading.local()
 _lock = threading.Lock()
 _under_way: list[Capture] = []
-_originals: dict[type, Callable[..., Any]] = {}
+_originals: dict[tuple[Any, str], Callable[..., Any]] = {}
 
 
 @contextmanager
@@ -157,14 +236,36 @@ def capturing(capture: Capture) -> Iterator[None]:
 
 def _replace_calls() -> None:
     for owner in (keras.layers.Layer, keras.Operation):
-        _originals[owner] = owner.__dict__["__call__"]
-        setattr(owner, "__call__", _intercepting(owner, _originals[owner]))  # noqa: B010
+        original = owner.__dict__["__call__"]
+        _replace(owner, "__call__", original, _intercepting(owner, original))
+    for name in ("softmax", "sigmoid"):
+        original = getattr(nn, name)
+        _replace(nn, name, original, _noting(original))
+
+
+def _replace(owner: Any, name: str, original: Callable[..., Any], new: Callable[..., Any]) -> None:
+    _originals[owner, name] = original
+    setattr(owner, name, new)
 
 
 def _restore_calls() -> None:
-    for owner, original in _originals.items():
-        setattr(owner, "__call__", original)  # noqa: B010
+    for (owner, name), original in _originals.items():
+        setattr(owner, name, original)
     _originals.clear()
+
+
+def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
+    """An activation of the backend that notes what it was computed from."""
+
+    @wraps(original)
+    def activation(x: Any, *args: Any, **kwargs: Any) -> Any:
+        output = original(x, *args, **kwargs)
+        capture: Capture | None = getattr(_state, "capture", None)
+        if capture is not None:
+            capture.note_activation(x, output)
+        return output
+
+    return activation
 
 
 def _intercepting(owner: type, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -182,7 +283,6 @@ def _intercepting(owner: type, original: Callable[..., Any]) -> Callable[..., An
             return original(self, *args, **kwargs)
         with capture.inside(self):
             outputs = original(self, *args, **kwargs)
-        capture.record(self, outputs)
-        return outputs
+        return capture.record(self, outputs)
 
     return __call__

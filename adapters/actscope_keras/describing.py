@@ -1,5 +1,6 @@
 """Describes what was seen of a forward pass: the layers, their outputs, and why some have none."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -12,10 +13,21 @@ from actscope_keras.capture import LOOPS, Capture, Captured
 from actscope_keras.naming import LayerPaths
 
 
-def describe(capture: Capture, rows: int) -> list[LayerInfo]:
-    """The layers in the order in which they first returned, those that never did at the end."""
+def describe(capture: Capture, rows: int, inputs: Sequence[str], output: str) -> list[LayerInfo]:
+    """The layers in the order in which they first returned, those that never did at the end.
+
+    Args:
+        capture: what was seen of a pass over all of them.
+        rows: how many samples went through.
+        inputs: the paths of the model's inputs.
+        output: the path of what the model itself returned.
+    """
     outputs, left_out = _outputs(capture, rows)
-    layers = []
+    layers = [
+        _boundary(path, captured, tuple(outputs.get(path, ())), left_out.get(path, ""))
+        for path in (*inputs, output)
+        for captured in _first(capture, path)
+    ]
     for path, layer in capture.paths.layers.items():
         if isinstance(layer, keras.layers.InputLayer):
             continue
@@ -31,6 +43,16 @@ def describe_unseen(paths: LayerPaths) -> list[LayerInfo]:
     """The layers of a model that cannot be run yet, by its structure alone."""
     note = "the model declares no input shape, so its layers' shapes are known only with data"
     return [_layer(path, layer, (), note) for path, layer in paths.layers.items()]
+
+
+def _first(capture: Capture, path: str) -> list[Captured]:
+    return [captured for captured in capture.tensors if captured.path == path][:1]
+
+
+def _boundary(
+    path: str, captured: Captured, outputs: tuple[OutputInfo, ...], note: str
+) -> LayerInfo:
+    return LayerInfo(path, captured.class_name, 0, outputs, note, is_boundary=True)
 
 
 def _layer(path: str, layer: Any, outputs: tuple[OutputInfo, ...], note: str) -> LayerInfo:
@@ -65,13 +87,20 @@ def _outputs(capture: Capture, rows: int) -> tuple[dict[str, list[OutputInfo]], 
         dtype = keras.backend.standardize_dtype(captured.tensor.dtype)
         reason = _why_not(shape, dtype, rows)
         if reason:
-            left_out[captured.path] = reason
+            left_out[captured.path] = reason + _around(captured, capture)
             continue
         data_format = own_data_format(captured.layer, len(shape) - 1) or data_format
         outputs.setdefault(captured.path, []).append(
             _output(captured, order, shape, dtype, data_format)
         )
     return outputs, left_out
+
+
+def _around(captured: Captured, capture: Capture) -> str:
+    # Where a backend traces a mapped function in its own graph, only the shape tells.
+    enclosing = [capture.paths.path_of(layer) for layer in captured.enclosing]
+    inner = [path for path in enclosing if path]
+    return f"; the layer around it is {inner[-1]!r}" if inner else ""
 
 
 def _why_not(shape: tuple[int | None, ...], dtype: str, rows: int) -> str:
@@ -90,7 +119,7 @@ def _output(
     axes = axis_names(captured.layer, captured.enclosing, len(shape) - 1, data_format)
     return OutputInfo(
         path=captured.path,
-        class_name=type(captured.layer).__name__,
+        class_name=captured.class_name,
         order=order,
         call=captured.call,
         index=captured.index,
@@ -99,4 +128,5 @@ def _output(
         dtype=dtype,
         axes=tuple(axes),
         data_format=data_format if "channel" in axes and len(axes) > 1 else "",
+        has_mask=captured.mask is not None and len(captured.mask.shape) == 2,
     )

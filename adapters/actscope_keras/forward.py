@@ -3,7 +3,7 @@
 A backend runs `ForwardPass.run` inside whatever it compiles; here nothing depends on which.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,17 +11,39 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from actscope.protocol import Array, Inputs, Step
-from actscope_keras.capture import Capture, Enough, OutputKey, capturing
+from actscope.computing import compute
+from actscope.protocol import Array, Inputs, Objective, Step, Wanted
+from actscope.reduction import parse
+from actscope_keras.capture import (
+    Capture,
+    Captured,
+    Enough,
+    OutputKey,
+    capturing,
+    flat,
+    replaced,
+)
 from actscope_keras.naming import LayerPaths
+from actscope_keras.objective import value_of
+
+OUTPUT = "output"
+"""What the model's own output is called among its layers."""
 
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """A model, the names of its layers, and how flat inputs become its arguments."""
+    """A model, the names of its layers, and how flat inputs become its arguments.
+
+    Attributes:
+        model: the model.
+        paths: the paths of its layers.
+        inputs: the path of each input, flat, as they are handed over.
+        pack: makes flat inputs what the model is called with.
+    """
 
     model: Any
     paths: LayerPaths
+    inputs: tuple[str, ...]
     pack: Callable[[Sequence[Any]], Any]
 
     def run(
@@ -29,7 +51,10 @@ class ForwardPass:
         tensors: Sequence[Any],
         is_reachable: Callable[[Any], bool],
         wanted: Iterable[OutputKey] | None = None,
+        *,
         state: Sequence[tuple[Any, Any]] = (),
+        watch: Callable[[Captured], Any] | None = None,
+        objective: Callable[[Any, Any, Capture], None] | None = None,
     ) -> Capture:
         """Call the model in inference mode and return what its layers did.
 
@@ -38,15 +63,105 @@ class ForwardPass:
             is_reachable: see `Capture`.
             wanted: the tensors to keep; None keeps all.
             state: `(variable, value)` pairs to use instead of the variables' own values.
+            watch: see `Capture`.
+            objective: called with the model's inputs and outputs where the pass ran to its end.
 
         The model's variables keep their values: changes to state go to a scope that is dropped.
         """
         chosen = None if wanted is None else frozenset(wanted)
-        capture = Capture(self.paths, is_reachable, chosen)
+        capture = Capture(self.paths, is_reachable, chosen, watch)
         scope = keras.StatelessScope(state_mapping=list(state))
         with suppress(Enough), scope, capturing(capture):
-            self.model(self.pack(tensors), training=False)
+            inputs = self.pack(self._keep_inputs(tensors, capture))
+            outputs = self._keep_outputs(self.model(inputs, training=False), capture)
+            if objective is not None:
+                objective(inputs, outputs, capture)
         return capture
+
+    @property
+    def output(self) -> str:
+        """The path of what the model itself returns."""
+        return self.paths.boundary(OUTPUT)
+
+    def _keep_inputs(self, tensors: Sequence[Any], capture: Capture) -> list[Any]:
+        return [
+            capture.keep(path, self.paths.layers.get(path), [("", tensor)])[0]
+            for path, tensor in zip(self.inputs, tensors, strict=True)
+        ]
+
+    def _keep_outputs(self, outputs: Any, capture: Capture) -> Any:
+        found = [(key, leaf) for key, leaf in flat(outputs) if keras.ops.is_tensor(leaf)]
+        kept = capture.keep(self.output, self.model, found)
+        capture.returned = replaced(outputs, found, kept)
+        return capture.returned
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a step is made from.
+
+    Attributes:
+        forward: the pass.
+        wanted: what to return of it.
+        objective: what the gradients among them are of, or None.
+        names: what the inputs are called; they are the first of a step's arrays.
+    """
+
+    forward: ForwardPass
+    wanted: tuple[Wanted, ...]
+    objective: Objective | None
+    names: tuple[str, ...]
+
+    def split(self, arrays: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """A step's arrays as inputs and targets."""
+        count = len(self.names)
+        return list(arrays[:count]), list(arrays[count:])
+
+    def run(
+        self,
+        inputs: Sequence[Any],
+        is_reachable: Callable[[Any], bool],
+        state: Sequence[tuple[Any, Any]] = (),
+    ) -> tuple[list[Any], list[Any]]:
+        """The pass without gradients, and what is made of it."""
+        capture = self.forward.run(inputs, is_reachable, names_of(self.wanted), state=state)
+        return self.finish(capture, inputs)
+
+    def run_watched(
+        self,
+        inputs: Sequence[Any],
+        targets: Sequence[Any],
+        is_reachable: Callable[[Any], bool],
+        watch: Callable[[Captured], Any],
+        state: Sequence[tuple[Any, Any]] = (),
+    ) -> tuple[Capture, Any]:
+        """The whole pass with its tensors watched, and the objective's value, a scalar."""
+        values: list[Any] = []
+        objective = self.objective or Objective("class")
+
+        def evaluate(packed: Any, outputs: Any, capture: Capture) -> None:
+            model = self.forward.model
+            values.append(value_of(objective, model, packed, outputs, list(targets), capture))
+
+        capture = self.forward.run(
+            inputs,
+            is_reachable,
+            names_of(self.wanted),
+            state=state,
+            watch=watch,
+            objective=evaluate,
+        )
+        return capture, values[0]
+
+    def finish(
+        self,
+        capture: Capture,
+        inputs: Sequence[Any],
+        gradients: Mapping[OutputKey, Any] | None = None,
+    ) -> tuple[list[Any], list[Any]]:
+        """See `finish`."""
+        masks = dict(zip(self.names, inputs, strict=True))
+        return finish(capture, self.wanted, masks, gradients)
 
 
 class Backend(Protocol):
@@ -55,10 +170,11 @@ class Backend(Protocol):
     def trace(self, forward: ForwardPass, arrays: Sequence[Array]) -> Capture:
         """Run the model on the arrays' shapes; every captured tensor has a shape and a dtype."""
 
-    def compile(
-        self, forward: ForwardPass, wanted: Sequence[OutputKey], arrays: Sequence[Array]
-    ) -> Step:
-        """A step for inputs shaped like `arrays` that returns the wanted tensors in that order."""
+    def compile(self, job: Job, arrays: Sequence[Array]) -> Step:
+        """A step for inputs and targets shaped like `arrays`."""
+
+    def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
+        """The gradient of `share_of_loss` for each trainable variable, as tensors."""
 
     def device(self) -> str:
         """The device that the model runs on, such as `"cpu"` or an accelerator's name."""
@@ -72,7 +188,7 @@ def packer(model: Any, inputs: Inputs) -> Callable[[Sequence[Any]], Any]:
     structure = input_structure(model)
     if structure is None:
         return _as_given(inputs)
-    names = input_names(model)
+    names = declared_names(model)
     order = [inputs.names.index(name) for name in names] if inputs.names else range(len(names))
 
     def pack(tensors: Sequence[Any]) -> Any:
@@ -97,7 +213,7 @@ def input_structure(model: Any) -> Any:
     return inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
-def input_names(model: Any) -> list[str]:
+def declared_names(model: Any) -> list[str]:
     """The inputs' names, flat: the keys where the model takes a dict, else the input layers'."""
     structure = input_structure(model)
     names = []
@@ -108,10 +224,36 @@ def input_names(model: Any) -> list[str]:
     return names
 
 
-def in_order(capture: Capture, wanted: Sequence[OutputKey]) -> list[Any]:
-    """The captured tensors in the order asked for."""
-    tensors = {captured.name: captured.tensor for captured in capture.tensors}
-    return [tensors[name] for name in wanted]
+def names_of(wanted: Iterable[Wanted]) -> list[OutputKey]:
+    """What names the layers' tensors that the wanted ones are made from, each once."""
+    sources = (tensor.source for tensor in wanted)
+    return list(dict.fromkeys((source.path, source.call, source.index) for source in sources))
+
+
+def finish(
+    capture: Capture,
+    wanted: Sequence[Wanted],
+    masks: Mapping[str, Any],
+    gradients: Mapping[OutputKey, Any] | None = None,
+) -> tuple[list[Any], list[Any]]:
+    """What is made of the captured tensors: the results, and where they may overflow how often.
+
+    Args:
+        capture: what was captured.
+        wanted: what to make of it.
+        masks: the model's inputs by name, for reductions that take one of them as a mask.
+        gradients: the gradient with respect to each captured tensor, where any are wanted.
+    """
+    captured = {one.name: one for one in capture.tensors}
+    results, overflows = [], []
+    for tensor in wanted:
+        source = captured[tensor.source.path, tensor.source.call, tensor.source.index]
+        values = (gradients or {})[source.name] if tensor.stored.is_gradient else source.tensor
+        mask = masks.get(parse(tensor.stored.reduction).argument, source.mask)
+        result, overflow = compute(keras.ops, tensor, values, mask)
+        results.append(result)
+        overflows += [] if overflow is None else [overflow]
+    return results, overflows
 
 
 def is_own_dtype(dtype: np.dtype[Any]) -> bool:

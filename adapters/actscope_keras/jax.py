@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import keras
 import numpy as np
 from jax.extend.core import get_opaque_trace_state
+from keras.src.backend import is_float_dtype
 
-from actscope.protocol import Array
-from actscope_keras.capture import Capture, OutputKey
-from actscope_keras.forward import ForwardPass, in_order, in_own_dtype
+from actscope.protocol import Array, Fetched
+from actscope_keras.capture import Capture, Captured
+from actscope_keras.forward import ForwardPass, Job, in_own_dtype
+from actscope_keras.objective import share_of_loss
 
 
 class JaxBackend:
@@ -20,22 +24,33 @@ class JaxBackend:
         captures: list[Capture] = []
 
         def run(values: list[Any], tensors: list[Any]) -> tuple[()]:
-            captures.append(_run(forward, values, tensors, None))
+            state = _state(forward, values)
+            captures.append(forward.run(tensors, _reachable_here(), state=state))
             return ()
 
         jax.eval_shape(run, _values(forward), list(arrays))
         return captures[0]
 
-    def compile(
-        self, forward: ForwardPass, wanted: Sequence[OutputKey], arrays: Sequence[Array]
-    ) -> "JaxStep":
+    def compile(self, job: Job, arrays: Sequence[Array]) -> "JaxStep":
         """Compiles for the arrays' shapes; XLA drops what the wanted tensors do not need."""
+        run = _pass if job.objective is None else _pass_with_gradients
+        compiled = (
+            jax.jit(lambda values, arrays: run(job, values, arrays))
+            .lower(_values(job.forward), list(arrays))
+            .compile()
+        )
+        return JaxStep(compiled, job.forward)
 
-        def run(values: list[Any], tensors: list[Any]) -> list[Any]:
-            return in_order(_run(forward, values, tensors, wanted), wanted)
+    def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
+        """Differentiates with respect to the values that stand in for the variables."""
 
-        values = _values(forward)
-        return JaxStep(jax.jit(run).lower(values, list(arrays)).compile(), values)
+        def loss(trained: list[Any]) -> Any:
+            state = list(zip(model.trainable_variables, trained, strict=True))
+            with keras.StatelessScope(state_mapping=state):
+                return share_of_loss(model, inputs, targets, share)
+
+        gradients: list[Any] = jax.grad(loss)([v.value for v in model.trainable_variables])
+        return gradients
 
     def device(self) -> str:
         """The kind of the first device."""
@@ -43,39 +58,72 @@ class JaxBackend:
 
 
 def _values(forward: ForwardPass) -> list[Any]:
-    # Read for every run: `fit` and `predict` donate the buffers they were given.
     return [variable.value for variable in forward.model.variables]
 
 
-def _run(
-    forward: ForwardPass,
-    values: Sequence[Any],
-    tensors: Sequence[Any],
-    wanted: Sequence[OutputKey] | None,
-) -> Capture:
+def _state(forward: ForwardPass, values: Sequence[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(forward.model.variables, values, strict=True))
+
+
+def _reachable_here() -> Any:
+    """Tells whether a tensor belongs to the trace under way now, and not to one inside it."""
     outermost = get_opaque_trace_state(convention="nnx")
+    return lambda _: bool(get_opaque_trace_state(convention="nnx") == outermost)
 
-    def is_reachable(_: Any) -> bool:
-        return bool(get_opaque_trace_state(convention="nnx") == outermost)
 
-    state = list(zip(forward.model.variables, values, strict=True))
-    return forward.run(tensors, is_reachable, wanted, state)
+def _pass(job: Job, values: list[Any], arrays: list[Any]) -> tuple[list[Any], list[Any]]:
+    inputs, _ = job.split(arrays)
+    return job.run(inputs, _reachable_here(), _state(job.forward, values))
+
+
+def _pass_with_gradients(
+    job: Job, values: list[Any], arrays: list[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Adds zeros to every watched tensor, and differentiates with respect to these."""
+    inputs, targets = job.split(arrays)
+    kept: list[Capture] = []
+
+    def objective(zeros: dict[Any, Any]) -> tuple[Any, list[tuple[Any, Any]]]:
+        def watch(captured: Captured) -> Any:
+            return captured.tensor + zeros[captured.name]
+
+        capture, value = job.run_watched(
+            inputs, targets, _reachable_here(), watch, _state(job.forward, values)
+        )
+        kept.append(capture)
+        return value, [(captured.tensor, captured.mask) for captured in capture.tensors]
+
+    gradients, tensors = jax.grad(objective, has_aux=True)(_zeros(job, len(inputs[0])))
+    return job.finish(kept[-1].holding(tensors), inputs, gradients)
+
+
+def _zeros(job: Job, rows: int) -> dict[Any, Any]:
+    sources = [tensor.source for tensor in job.wanted if is_float_dtype(tensor.source.dtype)]
+    return {
+        (source.path, source.call, source.index): jnp.zeros((rows, *source.shape), source.dtype)
+        for source in sources
+    }
 
 
 class JaxStep:
     """A compiled step; launching it returns at once."""
 
-    def __init__(self, compiled: Any, values: list[Any]) -> None:
+    def __init__(self, compiled: Any, forward: ForwardPass) -> None:
         self._compiled = compiled
-        self._values = values
+        self._forward = forward
 
-    def launch(self, inputs: Sequence[Array]) -> Any:
+    def launch(self, arrays: Sequence[Array]) -> Any:
         """Dispatch the batch, and start the copies to the host that follow it."""
-        outputs = self._compiled(self._values, list(inputs))
+        # The weights are read every time: `fit` and `predict` donate the buffers they were given.
+        outputs, overflows = self._compiled(_values(self._forward), list(arrays))
         for output in outputs:
             output.copy_to_host_async()
-        return outputs
+        return outputs, overflows
 
-    def fetch(self, launched: Any) -> list[Array]:
+    def fetch(self, launched: Any) -> Fetched:
         """On the CPU these are the device's own buffers, not copies."""
-        return [in_own_dtype(np.asarray(output)) for output in launched]
+        outputs, overflows = launched
+        return Fetched(
+            [in_own_dtype(np.asarray(output)) for output in outputs],
+            [np.asarray(overflow) for overflow in overflows],
+        )

@@ -32,6 +32,15 @@ class LayerPaths:
         self._paths[id(layer)] = path
         self.layers[path] = layer
 
+    def boundary(self, name: str) -> str:
+        """A path for an input or output of the model that is no layer, unlike any layer's."""
+        return unique(name, self.layers)
+
+    def of_input(self, name: str) -> str:
+        """The path of one of the model's inputs: its input layer's, where it has one."""
+        is_layer = isinstance(self.layers.get(name), keras.layers.InputLayer)
+        return name if is_layer else self.boundary(name)
+
     def __contains__(self, layer: Any) -> bool:
         """Whether the layer is part of the model's structure, and not made anew at every call."""
         return id(layer) in self._paths

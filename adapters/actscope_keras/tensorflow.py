@@ -1,14 +1,15 @@
 """TensorFlow: the step is one concrete function, pruned to what the wanted tensors need."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from actscope.protocol import Array
-from actscope_keras.capture import Capture, OutputKey
-from actscope_keras.forward import ForwardPass, in_order, in_own_dtype, is_own_dtype
+from actscope.protocol import Array, Fetched
+from actscope_keras.capture import Capture, Captured
+from actscope_keras.forward import ForwardPass, Job, in_own_dtype, is_own_dtype
+from actscope_keras.objective import share_of_loss
 
 
 class TensorFlowBackend:
@@ -19,21 +20,25 @@ class TensorFlowBackend:
         captures: list[Capture] = []
 
         def run(*tensors: Any) -> list[Any]:
-            captures.append(_run(forward, tensors, None))
+            captures.append(forward.run(tensors, _reachable_here()))
             return []
 
         _concrete(run, arrays)
         return captures[0]
 
-    def compile(
-        self, forward: ForwardPass, wanted: Sequence[OutputKey], arrays: Sequence[Array]
-    ) -> "TensorFlowStep":
+    def compile(self, job: Job, arrays: Sequence[Array]) -> "TensorFlowStep":
         """Builds the graph for the arrays' shapes; TensorFlow prunes it when it runs."""
+        run = _pass if job.objective is None else _pass_with_gradients
+        return TensorFlowStep(_concrete(lambda *tensors: run(job, tensors), arrays))
 
-        def run(*tensors: Any) -> list[Any]:
-            return in_order(_run(forward, tensors, wanted), wanted)
-
-        return TensorFlowStep(_concrete(run, arrays))
+    def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
+        """Eager, under a tape."""
+        variables = [variable.value for variable in model.trainable_variables]
+        with tf.GradientTape() as tape:
+            loss = share_of_loss(model, inputs, targets, share)
+        zero = tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(loss, variables, unconnected_gradients=zero)
+        return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def device(self) -> str:
         """The name of the first GPU, or `"cpu"`."""
@@ -49,15 +54,32 @@ def _concrete(run: Any, arrays: Sequence[Array]) -> Any:
     return tf.function(run, input_signature=signature, autograph=False).get_concrete_function()
 
 
-def _run(
-    forward: ForwardPass, tensors: Sequence[Any], wanted: Sequence[OutputKey] | None
-) -> Capture:
+def _reachable_here() -> Callable[[Any], bool]:
+    """Tells whether a tensor belongs to the graph being built now, and not to one inside it."""
     outermost = tf.compat.v1.get_default_graph()
+    return lambda tensor: getattr(tensor, "graph", None) is outermost
 
-    def is_reachable(tensor: Any) -> bool:
-        return getattr(tensor, "graph", None) is outermost
 
-    return forward.run(tensors, is_reachable, wanted)
+def _pass(job: Job, tensors: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    inputs, _ = job.split(tensors)
+    return job.run(inputs, _reachable_here())
+
+
+def _pass_with_gradients(job: Job, tensors: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    inputs, targets = job.split(tensors)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+
+        def watch(captured: Captured) -> Any:
+            # A tensor of its own, so that what a layer passes through is told from what it returns.
+            watched = tf.identity(captured.tensor)
+            tape.watch(watched)
+            return watched
+
+        capture, value = job.run_watched(inputs, targets, _reachable_here(), watch)
+    watched = {captured.name: captured.tensor for captured in capture.tensors}
+    zero = tf.UnconnectedGradients.ZERO
+    gradients = tape.gradient(value, watched, unconnected_gradients=zero)
+    return job.finish(capture, inputs, gradients)
 
 
 class TensorFlowStep:
@@ -66,13 +88,16 @@ class TensorFlowStep:
     def __init__(self, function: Any) -> None:
         self._function = function
 
-    def launch(self, inputs: Sequence[Array]) -> Any:
+    def launch(self, arrays: Sequence[Array]) -> Any:
         """Run the batch; on an accelerator this returns before it is done."""
-        return self._function(*(tf.convert_to_tensor(array) for array in inputs))
+        return self._function(*(tf.convert_to_tensor(array) for array in arrays))
 
-    def fetch(self, launched: Any) -> list[Array]:
+    def fetch(self, launched: Any) -> Fetched:
         """On the CPU these are the tensors' own buffers, not copies."""
-        return [_to_host(output) for output in launched]
+        outputs, overflows = launched
+        return Fetched(
+            [_to_host(output) for output in outputs], [_to_host(count) for count in overflows]
+        )
 
 
 def _to_host(tensor: Any) -> Array:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from actscope.protocol import Array
-from actscope_keras.capture import Capture, OutputKey
-from actscope_keras.forward import ForwardPass, in_order
+from actscope.protocol import Array, Fetched
+from actscope_keras.capture import Capture, Captured
+from actscope_keras.forward import ForwardPass, Job
+from actscope_keras.objective import share_of_loss
 
 
 class TorchBackend:
@@ -22,12 +23,17 @@ class TorchBackend:
 
     def compile(
         self,
-        forward: ForwardPass,
-        wanted: Sequence[OutputKey],
+        job: Job,
         arrays: Sequence[Array],  # noqa: ARG002 - eager: any shape will do
     ) -> "TorchStep":
         """Nothing to compile: the step holds the model and what is wanted of it."""
-        return TorchStep(forward, tuple(wanted))
+        return TorchStep(job)
+
+    def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
+        """Eager; the weights' own `grad` stays untouched."""
+        values = [variable.value for variable in model.trainable_variables]
+        with torch.enable_grad():
+            return _gradients(share_of_loss(model, inputs, targets, share), values)
 
     def device(self) -> str:
         """The first GPU's name, or `"cpu"`."""
@@ -53,22 +59,55 @@ def _is_reachable(tensor: Any) -> bool:
 class TorchStep:
     """An eager pass over one batch."""
 
-    def __init__(self, forward: ForwardPass, wanted: tuple[OutputKey, ...]) -> None:
-        self._forward = forward
-        self._wanted = wanted
-        self._device = _device_of(forward.model)
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._device = _device_of(job.forward.model)
 
-    def launch(self, inputs: Sequence[Array]) -> list[torch.Tensor]:
+    def launch(self, arrays: Sequence[Array]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Run the batch; on an accelerator this returns before it is done."""
-        with torch.inference_mode():
-            tensors = _to_device(inputs, self._device)
-            capture = self._forward.run(tensors, _is_reachable, self._wanted)
-            # Convolutions return channels-last views: put in order where that is fast.
-            return [tensor.contiguous() for tensor in in_order(capture, self._wanted)]
+        run = _pass if self._job.objective is None else _pass_with_gradients
+        outputs, overflows = run(self._job, _to_device(arrays, self._device))
+        # Convolutions return channels-last views: put in order where that is fast.
+        return [output.detach().contiguous() for output in outputs], overflows
 
-    def fetch(self, launched: list[torch.Tensor]) -> list[Array]:
+    def fetch(self, launched: tuple[list[torch.Tensor], list[torch.Tensor]]) -> Fetched:
         """On the CPU these are the tensors' own buffers, not copies."""
-        return [_to_host(tensor) for tensor in launched]
+        outputs, overflows = launched
+        return Fetched(
+            [_to_host(output) for output in outputs], [_to_host(count) for count in overflows]
+        )
+
+
+def _pass(job: Job, tensors: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    with torch.inference_mode():
+        inputs, _ = job.split(tensors)
+        return job.run(inputs, _is_reachable)
+
+
+def _pass_with_gradients(job: Job, tensors: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    inputs, targets = job.split(tensors)
+    with torch.enable_grad():
+        capture, value = job.run_watched(inputs, targets, _is_reachable, _watch)
+        watched = [captured for captured in capture.tensors if captured.tensor.requires_grad]
+        gradients = _gradients(value, [captured.tensor for captured in watched])
+    named = {captured.name: gradient for captured, gradient in zip(watched, gradients, strict=True)}
+    with torch.no_grad():
+        return job.finish(capture, inputs, named)
+
+
+def _watch(captured: Captured) -> torch.Tensor:
+    # A tensor of its own, so that what a layer passes through is told from what it returns.
+    tensor = captured.tensor
+    if tensor.requires_grad:
+        return tensor.view_as(tensor)
+    return tensor.detach().requires_grad_()
+
+
+def _gradients(value: torch.Tensor, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Gradients of a scalar; zeros for tensors that it does not depend on."""
+    if not value.requires_grad:
+        return [torch.zeros_like(tensor) for tensor in tensors]
+    return list(torch.autograd.grad(value, tensors, allow_unused=True, materialize_grads=True))
 
 
 def _to_host(tensor: torch.Tensor) -> Array:

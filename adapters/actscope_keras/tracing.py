@@ -9,11 +9,28 @@ import keras
 import numpy as np
 
 from actscope.axes import shape_text
-from actscope.errors import ModelError, first_line
-from actscope.protocol import Array, InputInfo, Inputs, OutputInfo, Step, fixed_batch
+from actscope.errors import ActscopeError, ModelError, first_line
+from actscope.protocol import (
+    Array,
+    InputInfo,
+    Inputs,
+    Objective,
+    Step,
+    Wanted,
+    fixed_batch,
+    input_names,
+)
 from actscope_keras.describing import describe, describe_unseen
-from actscope_keras.forward import Backend, ForwardPass, input_names, input_structure, packer
+from actscope_keras.forward import (
+    Backend,
+    ForwardPass,
+    Job,
+    declared_names,
+    input_structure,
+    packer,
+)
 from actscope_keras.naming import LayerPaths
+from actscope_keras.objective import build_loss, check, packed
 
 ROWS_TRACED = 3
 """Rows in a trace: more than one, so that the sample axis is told from a broadcast one."""
@@ -29,7 +46,7 @@ def declared_inputs(model: Any) -> list[InputInfo] | None:
     if input_structure(model) is not None:
         return [
             InputInfo(name, tuple(tensor.shape), str(tensor.dtype))
-            for name, tensor in zip(input_names(model), model.inputs, strict=True)
+            for name, tensor in zip(declared_names(model), model.inputs, strict=True)
         ]
     shape = (model.get_build_config() or {}).get("input_shape")
     if not isinstance(shape, tuple) or not shape:
@@ -73,19 +90,34 @@ class KerasTrace:
         with _model_errors(arrays, known=known):
             if not all(layer.built for layer in model._flatten_layers()):
                 model(pack(arrays), training=False)
-            self._forward = ForwardPass(model, LayerPaths(model), pack)
+            paths = LayerPaths(model)
+            self._names = tuple(input_names(declared_inputs(model), example))
+            inputs = tuple(paths.of_input(name) for name in self._names)
+            self._forward = ForwardPass(model, paths, inputs, pack)
             capture = self._backend.trace(self._forward, arrays)
-        self.layers = describe(capture, self._rows_traced)
+            self._returned = keras.tree.map_structure(_zeros_like, capture.returned)
+        output = self._forward.output
+        self.layers = describe(capture, self._rows_traced, inputs, output)
+        self._outputs = next((i.outputs for i in self.layers if i.path == output), ())
 
-    def compile(self, outputs: Sequence[OutputInfo], batch_size: int) -> Step:
-        """A step that returns `outputs` of `batch_size` rows."""
+    def compile(
+        self, wanted: Sequence[Wanted], batch_size: int, objective: Objective | None = None
+    ) -> Step:
+        """A step that returns what is wanted of `batch_size` rows."""
         if self._example is None:
             raise ModelError("a model cannot be compiled without an example of its inputs")
-        wanted = [(output.path, output.call, output.index) for output in outputs]
-        # Only shapes and dtypes count here: these take no memory.
-        arrays = [np.broadcast_to(a[:1], (batch_size, *a.shape[1:])) for a in self._example.arrays]
-        with _model_errors(arrays, known=True):
-            return self._backend.compile(self._forward, wanted, arrays)
+        job = Job(self._forward, tuple(wanted), objective, self._names)
+        inputs = [_repeated(array, batch_size) for array in self._example.arrays]
+        targets: list[Array] = []
+        if objective is not None:
+            check(objective, self._forward.model, self._outputs)
+            given = objective.targets
+            targets = [_repeated(array, batch_size) for array in given.arrays] if given else []
+        with _model_errors(inputs, known=True):
+            if objective is not None and objective.kind == "loss":
+                rows = [_repeated(array, self._rows_traced) for array in targets]
+                build_loss(self._forward.model, self._returned, packed(given, rows))
+            return self._backend.compile(job, [*inputs, *targets])
 
 
 @contextmanager
@@ -93,6 +125,8 @@ def _model_errors(arrays: Iterable[Array], *, known: bool) -> Iterator[None]:
     """Turns whatever a model raises into one error that names the data's shapes."""
     try:
         yield
+    except ActscopeError:
+        raise
     except Exception as error:
         shapes = ", ".join(shape_text(array.shape[1:]) for array in arrays)
         source = "data" if known else "blank inputs"
@@ -112,3 +146,12 @@ def _reason(error: Exception) -> str:
 
 def _rows(array: Array, count: int) -> Array:
     return np.ascontiguousarray(np.resize(array[:count], (count, *array.shape[1:])))
+
+
+def _zeros_like(tensor: Any) -> Array:
+    return np.zeros(tuple(tensor.shape), np.float32)
+
+
+def _repeated(array: Array, count: int) -> Array:
+    """An array of `count` rows that takes no memory: only its shape and dtype are looked at."""
+    return np.broadcast_to(np.asarray(array[:1]), (count, *array.shape[1:]))

@@ -1,0 +1,54 @@
+"""What is asked of a run, and how the file says it afterwards."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actscope.objectives import Gradients
+from actscope.planning import Reductions
+from actscope.selection import Selection
+
+DEFAULT_BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to record of a model, in the words of `actscope.extract`."""
+
+    layers: Selection = None
+    reduce: Reductions = None
+    dtype: str | None = None
+    gradients: Gradients = None
+    y: Any = None
+    batch_size: int = DEFAULT_BATCH_SIZE
+    ids: Sequence[str] | None = None
+    labels: npt.ArrayLike | None = None
+    store_inputs: bool | None = None
+
+    def described(self) -> dict[str, Any]:
+        """What was asked for as plain data; functions by name, arrays by a hash of their bytes."""
+        return {
+            "selection": _plain(self.layers),
+            "reductions": _plain(self.reduce),
+            "dtype": self.dtype,
+            "gradients": _plain(self.gradients),
+            "targets": _plain(self.y),
+        }
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int):
+        return value
+    if callable(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple) and all(isinstance(v, str) or callable(v) for v in value):
+        return [_plain(part) for part in value]
+    array = np.ascontiguousarray(value)
+    digest = hashlib.sha256(array.reshape(-1).view(np.uint8)).hexdigest()
+    return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest}
