@@ -122,14 +122,14 @@ def recording_table(recording: Recording) -> str:
     columns = [("layer", "left"), ("class", "left"), ("axes", "left"), ("shape", "left")]
     rows = [
         [
-            layer.name,
+            f"{layer.name} gradient" if layer.is_gradient else layer.name,
             layer.class_name,
             ", ".join(layer.dims),
             shape_text(layer.shape[1:], str(layer.shape[0])),
             layer.logical_dtype,
             readable_bytes(layer.nbytes),
         ]
-        for layer in _all_outputs(recording)
+        for layer in _all_tensors(recording)
     ]
     return "\n".join(lines) + _table([*columns, ("dtype", "left"), ("size", "right")], rows)
 
@@ -148,7 +148,7 @@ def _samples_line(recording: Recording) -> str:
 
 def recording_summary(recording: Recording) -> str:
     """One line: the file, its samples, layers and size."""
-    tensors = [*_all_outputs(recording), *recording.inputs]
+    tensors = [*_all_tensors(recording), *recording.inputs]
     state = "complete" if recording.complete else "INCOMPLETE"
     return (
         f"{recording.path}: {recording.samples:,} samples, {len(recording)} layers, "
@@ -156,8 +156,11 @@ def recording_summary(recording: Recording) -> str:
     )
 
 
-def _all_outputs(recording: Recording) -> list[RecordedLayer]:
-    return [output for path in recording for output in recording.outputs(path)]
+def _all_tensors(recording: Recording) -> list[RecordedLayer]:
+    """Every output with its gradient behind it, in the order of execution."""
+    outputs = [output for path in recording for output in recording.outputs(path)]
+    pairs = [(output, output.gradient) for output in outputs]
+    return [tensor for pair in pairs for tensor in pair if tensor is not None]
 
 
 def recording_json(recording: Recording) -> dict[str, Any]:
@@ -173,7 +176,7 @@ def recording_json(recording: Recording) -> dict[str, Any]:
             {"name": i.name, "shape": list(i.shape), "dtype": i.logical_dtype}
             for i in recording.inputs
         ],
-        "layers": [_layer_json(layer) for layer in _all_outputs(recording)],
+        "layers": [_layer_json(layer) for layer in _all_tensors(recording)],
         "provenance": recording.provenance,
     }
 
@@ -187,7 +190,7 @@ def _layer_json(layer: RecordedLayer) -> dict[str, Any]:
         "index": layer.index,
         "key": layer.key,
         "reduction": layer.reduction,
-        "gradient": layer.gradient is not None,
+        "gradient": layer.is_gradient,
         "dims": list(layer.dims),
         "shape": list(layer.shape),
         "dtype": layer.logical_dtype,

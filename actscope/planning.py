@@ -49,25 +49,26 @@ def plan_wanted(
         for output in outputs
         for reduction in asked[output.path]
     ]
-    return wanted + (_gradients(wanted) if gradients else [])
+    return _with_gradients(wanted) if gradients else wanted
 
 
 def _cast(output: OutputInfo, dtype: str | None) -> OutputInfo:
     return replace(output, dtype=dtype) if dtype and output.dtype in FLOATS else output
 
 
-def _gradients(wanted: Sequence[Wanted]) -> list[Wanted]:
-    chosen = [
-        replace(tensor, stored=replace(tensor.stored, is_gradient=True))
-        for tensor in wanted
-        if tensor.source.dtype in FLOATS
-    ]
-    if not chosen:
+def _with_gradients(wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Each tensor with its gradient behind it, where it is one that gradients exist for."""
+    if all(tensor.source.dtype not in FLOATS for tensor in wanted):
         raise GradientError(
             "gradients= was asked for, but no selected layer has floating-point outputs: "
             "gradients exist for those alone"
         )
-    return chosen
+    both: list[Wanted] = []
+    for tensor in wanted:
+        both.append(tensor)
+        if tensor.source.dtype in FLOATS:
+            both.append(replace(tensor, stored=replace(tensor.stored, is_gradient=True)))
+    return both
 
 
 def _reductions_by_path(

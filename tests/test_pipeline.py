@@ -9,6 +9,7 @@ import pytest
 from actscope.channel import Channel, ChannelClosedError
 from actscope.errors import DiskFullError, ModelError
 from actscope.pipeline import read_ahead, record
+from actscope.protocol import Fetched
 
 
 class Doubling:
@@ -27,7 +28,7 @@ class Doubling:
 
     def fetch(self, launched):
         self.events.append(("fetch", launched[0]))
-        return launched[1]
+        return Fetched(launched[1])
 
 
 class Kept:

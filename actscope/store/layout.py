@@ -6,7 +6,6 @@ offsets returned here, so the metadata cannot be torn whenever the process dies.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import h5py
@@ -92,14 +91,16 @@ def fixed_text(values: Sequence[str]) -> np.ndarray:
 def _create_tensors(
     file: h5py.File, plan: RecordingPlan, sample: h5py.Dataset
 ) -> list[h5py.Dataset]:
-    datasets = []
-    for name, members in groupby(plan.tensors, key=lambda tensor: tensor.group):
-        group = file.require_group(name)
-        _write_attributes(group, plan.groups.get(name, {}))
-        tensors = list(members)
-        for tensor, scales in zip(tensors, schema.scale_names(tensors), strict=True):
-            datasets.append(_create_tensor(group, plan.samples, tensor, scales, sample))
-    return datasets
+    scales: dict[str, tuple[str, ...]] = {}
+    for name in dict.fromkeys(tensor.group for tensor in plan.tensors):
+        _write_attributes(file.require_group(name), plan.groups.get(name, {}))
+        members = [tensor for tensor in plan.tensors if tensor.group == name]
+        for tensor, names in zip(members, schema.scale_names(members), strict=True):
+            scales[tensor.dataset] = names
+    return [
+        _create_tensor(file[tensor.group], plan.samples, tensor, scales[tensor.dataset], sample)
+        for tensor in plan.tensors
+    ]
 
 
 def _create_tensor(

@@ -184,6 +184,11 @@ class RecordedLayer(RecordedTensor):
         return self.recording.outputs(self.path)
 
     @property
+    def is_gradient(self) -> bool:
+        """Whether these are gradients and not activations."""
+        return self._tensor.is_gradient
+
+    @property
     def gradient(self) -> "RecordedLayer | None":
         """The gradient of the run's objective with respect to this output, of the same shape.
 
@@ -211,6 +216,8 @@ class Recording(Mapping[str, RecordedLayer]):
         self.samples: int = self._structure.rows
         self.planned: int = self._structure.samples
         self.provenance: dict[str, Any] = _parse_provenance(self._structure, path)
+        found = [RecordedLayer(self, tensor) for tensor in self._structure.gradients]
+        self._gradients = {gradient.name: gradient for gradient in found}
         self._outputs: dict[str, list[StoredTensor]] = {}
         for tensor in sorted(self._structure.outputs, key=lambda tensor: tensor.order):
             self._outputs.setdefault(tensor.path, []).append(tensor)
@@ -250,11 +257,7 @@ class Recording(Mapping[str, RecordedLayer]):
 
     def gradient_of(self, layer: RecordedLayer) -> RecordedLayer | None:
         """The recorded gradient with respect to an output of this recording, or None."""
-        for tensor in self._structure.gradients:
-            gradient = RecordedLayer(self, tensor)
-            if gradient.name == layer.name:
-                return gradient
-        return None
+        return self._gradients.get(layer.name)
 
     def __getitem__(self, path: str) -> RecordedLayer:
         return self.outputs(path)[0]
