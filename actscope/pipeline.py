@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import TypeVar
 
 from actscope.channel import Channel, ChannelClosedError
-from actscope.errors import ModelError, first_line
+from actscope.errors import ActscopeError, ModelError, first_line
 from actscope.feed import pad
 from actscope.protocol import Array, Fetched, Step
 from actscope.store.writer import Writer
@@ -150,6 +150,8 @@ Result = TypeVar("Result")
 def _guarded(stage: Callable[[Given], Result], given: Given, done: int) -> Result:
     try:
         return stage(given)
+    except ActscopeError:
+        raise
     except Exception as error:
         raise ModelError(
             f"the model failed after {done} samples: {type(error).__name__}: {first_line(error)}"

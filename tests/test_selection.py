@@ -90,3 +90,41 @@ def test_what_cannot_be_recorded_says_why():
 def test_malformed_selections(selection):
     with pytest.raises(SelectionError):
         select(layers("conv"), selection)
+
+
+def test_classes_functions_and_exclusions():
+    available = layers("conv", "block", "block/dense", "out")
+    available[1] = LayerInfo("block", "Block", 0, available[1].outputs)
+
+    def chosen(selection):
+        return [layer.path for layer in select(available, selection)]
+
+    assert chosen("type:Block") == ["block"]
+    assert chosen("type:D*") == ["conv", "block/dense", "out"]
+    assert chosen(lambda layer: layer.path.endswith("e")) == ["block/dense"]
+    assert chosen(["!out"]) == ["conv", "block"]
+    assert chosen(["all", "!type:Dense"]) == ["block"]
+    assert chosen(["**", "!block/**", "!conv"]) == ["block", "out"]
+    assert chosen([lambda layer: layer.depth == 1, "type:Block"]) == ["block", "block/dense"]
+    with pytest.raises(UnknownLayerError, match="'Block'"):
+        chosen("type:Blok")
+    with pytest.raises(UnknownLayerError, match="matches 'nothing'"):
+        chosen(["all", "!nothing"])
+    with pytest.raises(SelectionError, match="takes no layer"):
+        chosen(["out", "!out"])
+    with pytest.raises(SelectionError, match="takes none of the 4"):
+        chosen(lambda layer: False)
+
+
+def test_inputs_and_outputs_of_the_model_are_taken_only_by_name():
+    available = layers("conv", "image")
+    available[1] = LayerInfo("image", "InputLayer", 0, available[1].outputs, is_boundary=True)
+    assert [layer.path for layer in select(available, None)] == ["conv"]
+    assert [layer.path for layer in select(available, "all")] == ["conv"]
+    assert [layer.path for layer in select(available, "image")] == ["image"]
+    assert [layer.path for layer in select(available, "type:InputLayer")] == ["image"]
+
+
+def test_a_layer_called_all_is_found_by_its_name():
+    available = layers("all", "conv")
+    assert select(available, "all") == available[:1]

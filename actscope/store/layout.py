@@ -68,6 +68,8 @@ def _write_samples(group: h5py.Group, plan: RecordingPlan, sample: h5py.Dataset)
         if labels.dtype.kind in "UO":
             labels = fixed_text([str(label) for label in labels])
         _write_column(group, schema.LABELS, labels, sample)
+    if plan.epochs is not None:
+        _write_column(group, schema.EPOCHS, plan.epochs, sample)
 
 
 def _write_column(

@@ -239,6 +239,25 @@ class Recording(Mapping[str, RecordedLayer]):
         return None if labels is None else labels[: self.samples]
 
     @property
+    def epochs(self) -> Array | None:
+        """After which epoch of a training each committed row was computed, `(N,)`, or None."""
+        epochs = self._structure.epochs
+        return None if epochs is None else epochs[: self.samples]
+
+    def rows_of_epoch(self, epoch: int) -> slice:
+        """The rows that were computed after an epoch, one per sample: `layer[rows]`.
+
+        Raises:
+            ActscopeError: the recording has no epochs, or not this one.
+        """
+        epochs = self.epochs
+        rows = np.flatnonzero([] if epochs is None else epochs == epoch)
+        if len(rows) == 0:
+            known = "no epochs" if epochs is None else f"the epochs {np.unique(epochs).tolist()}"
+            raise ActscopeError(f"{self.path.name} has no epoch {epoch}: it has {known}")
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+
+    @property
     def inputs(self) -> tuple[RecordedTensor, ...]:
         """The stored inputs of the model; empty where they were not stored."""
         return tuple(RecordedTensor(self, tensor) for tensor in self._structure.inputs)

@@ -26,6 +26,7 @@ SAMPLE = "sample"
 SAMPLES = "samples"
 IDS = "id"
 LABELS = "label"
+EPOCHS = "epoch"
 INPUT = "input"
 LAYERS = "layers"
 OUTPUT = "output"
@@ -99,6 +100,7 @@ class RecordingPlan:
         provenance: JSON text.
         ids: one text per sample, or none.
         labels: one number or text per sample, shape `(N,)`, or None.
+        epochs: after which epoch of a training each row was computed, from 1, or None.
     """
 
     samples: int
@@ -107,6 +109,7 @@ class RecordingPlan:
     provenance: str
     ids: tuple[str, ...] = ()
     labels: npt.NDArray[np.generic] | None = None
+    epochs: npt.NDArray[np.int64] | None = None
 
     @property
     def bytes_per_sample(self) -> int:
@@ -214,7 +217,7 @@ def scale_names(tensors: Sequence[TensorPlan]) -> Iterator[tuple[str, ...]]:
     xarray knows one length per name in a group.
     """
     lengths: dict[str, int] = {}
-    reserved = {*_RESERVED_IN_LAYER, IDS, LABELS, *(tensor.name for tensor in tensors)}
+    reserved = {*_RESERVED_IN_LAYER, IDS, LABELS, EPOCHS, *(tensor.name for tensor in tensors)}
     for tensor in tensors:
         names: list[str] = []
         for axis, length in zip(tensor.axes, tensor.shape, strict=True):

@@ -57,6 +57,7 @@ class Structure:
     provenance: str
     ids: tuple[str, ...]
     labels: Array | None
+    epochs: Array | None
     inputs: tuple[StoredTensor, ...]
     outputs: tuple[StoredTensor, ...]
     gradients: tuple[StoredTensor, ...]
@@ -81,6 +82,7 @@ def read_structure(path: Path) -> Structure:
                 provenance=_text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE),
                 ids=_ids(file, samples, path),
                 labels=_column(file, schema.LABELS, samples, path),
+                epochs=_column(file, schema.EPOCHS, samples, path),
                 inputs=tuple(_inputs(file, samples, path)),
                 outputs=tuple(tensor for tensor in tensors if not tensor.is_gradient),
                 gradients=tuple(tensor for tensor in tensors if tensor.is_gradient),

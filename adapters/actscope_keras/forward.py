@@ -147,7 +147,7 @@ class Job:
             inputs,
             is_reachable,
             names_of(self.wanted),
-            state=state,
+            state=state or own_state(self.forward.model),
             watch=watch,
             objective=evaluate,
         )
@@ -178,6 +178,11 @@ class Backend(Protocol):
 
     def device(self) -> str:
         """The device that the model runs on, such as `"cpu"` or an accelerator's name."""
+
+
+def own_state(model: Any) -> list[tuple[Any, Any]]:
+    """The variables with their own values: a loss looks for its regularized weights here."""
+    return [(variable, variable.value) for variable in model.variables]
 
 
 def packer(model: Any, inputs: Inputs) -> Callable[[Sequence[Any]], Any]:

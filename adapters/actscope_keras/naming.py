@@ -1,6 +1,7 @@
 """Gives every layer of a model its path: names joined by `/` from the model down."""
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -31,6 +32,17 @@ class LayerPaths:
         path = unique(prefix + layer.name, self.layers)
         self._paths[id(layer)] = path
         self.layers[path] = layer
+
+    def weights(self, variables: Iterable[Any]) -> list[str]:
+        """A path for each of the model's variables: its layer's, and its name there."""
+        owners: dict[int, str] = {}
+        for path, layer in self.layers.items():  # enclosing layers first
+            owned = getattr(layer, "variables", ())
+            owners.update((id(variable), f"{path}/{variable.name}") for variable in owned)
+        names: list[str] = []
+        for variable in variables:
+            names.append(unique(owners.get(id(variable), variable.name), names))
+        return names
 
     def boundary(self, name: str) -> str:
         """A path for an input or output of the model that is no layer, unlike any layer's."""

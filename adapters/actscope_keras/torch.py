@@ -21,13 +21,12 @@ class TorchBackend:
         with torch.inference_mode():
             return forward.run(_to_device(arrays, device), _is_reachable)
 
-    def compile(
-        self,
-        job: Job,
-        arrays: Sequence[Array],  # noqa: ARG002 - eager: any shape will do
-    ) -> "TorchStep":
+    def compile(self, job: Job, arrays: Sequence[Array]) -> "TorchStep":
         """Nothing to compile: the step holds the model and what is wanted of it."""
-        return TorchStep(job)
+        step = TorchStep(job)
+        if job.objective is not None:
+            step.launch(arrays)  # shows now what is wrong with the objective
+        return step
 
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
         """Eager; the weights' own `grad` stays untouched."""

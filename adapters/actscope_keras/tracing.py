@@ -148,8 +148,8 @@ def _rows(array: Array, count: int) -> Array:
     return np.ascontiguousarray(np.resize(array[:count], (count, *array.shape[1:])))
 
 
-def _zeros_like(tensor: Any) -> Array:
-    return np.zeros(tuple(tensor.shape), np.float32)
+def _zeros_like(tensor: Any) -> Array | None:
+    return np.zeros(tuple(tensor.shape), np.float32) if keras.ops.is_tensor(tensor) else None
 
 
 def _repeated(array: Array, count: int) -> Array:

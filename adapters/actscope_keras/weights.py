@@ -7,8 +7,8 @@ import numpy as np
 
 from actscope.errors import ActscopeError, GradientError, first_line
 from actscope.protocol import Array, Inputs
-from actscope.store.schema import unique
-from actscope_keras.forward import packer
+from actscope_keras.forward import own_state, packer
+from actscope_keras.naming import LayerPaths
 from actscope_keras.objective import build_loss, check_loss, packed
 from actscope_keras.tracing import running_backend
 
@@ -21,13 +21,11 @@ def weight_gradients(model: Any, inputs: Inputs, targets: Inputs, share: float) 
     given = packer(model, inputs)(tensors)
     if not model._compile_loss.built:
         build_loss(model, model(given, training=False), wanted)
-    with keras.StatelessScope():
+    with keras.StatelessScope(state_mapping=own_state(model)):
         gradients = _computed(model, given, wanted, share)
-    named: dict[str, Array] = {}
-    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
-        path = unique(variable.path, named)
-        named[path] = np.asarray(keras.ops.convert_to_numpy(gradient))
-    return named
+    paths = LayerPaths(model).weights(model.trainable_variables)
+    arrays = [np.asarray(keras.ops.convert_to_numpy(gradient)) for gradient in gradients]
+    return dict(zip(paths, arrays, strict=True))
 
 
 def _computed(model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
