@@ -1,9 +1,9 @@
 """Captures what layers return while a model runs, by intercepting the call of each layer.
 
 Keras has no forward hooks, but every layer's call passes through `keras.layers.Layer.__call__`,
-every other operation of a functional model through `keras.Operation.__call__`, and every softmax
-and sigmoid through the backend's. These are replaced while a capture is under way in some thread,
-and put back after the last; calls in other threads pass straight through.
+every other operation of a functional model through `keras.Operation.__call__`, and every loop,
+softmax and sigmoid through the backend's. These are replaced while a capture is under way in some
+thread, and put back after the last; calls in other threads pass straight through.
 """
 
 import threading
@@ -14,12 +14,24 @@ from functools import wraps
 from typing import Any
 
 import keras
-from keras.src.backend import get_keras_mask, is_float_dtype, nn, set_keras_mask
+from keras.src.backend import core, get_keras_mask, is_float_dtype, nn, set_keras_mask
 
 from actscope_keras.naming import LayerPaths
 
 LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
 """Layers that run others inside a loop, whose inner tensors cannot leave it."""
+
+_LOOPING = (
+    "associative_scan",
+    "cond",
+    "fori_loop",
+    "map",
+    "scan",
+    "switch",
+    "vectorized_map",
+    "while_loop",
+)
+"""Operations that trace a function apart from the rest, on the backends that trace."""
 
 OutputKey = tuple[str, int, int]
 """Layer path, call and index: what names one tensor."""
@@ -94,6 +106,7 @@ class Capture:
     returned: Any = None
     _stack: list[Any] = field(default_factory=list)
     _calls: dict[str, int] = field(default_factory=dict)
+    _loops: list[str] = field(default_factory=list)
     _activated: list[tuple[Any, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -178,15 +191,26 @@ class Capture:
         """What a softmax or sigmoid made the tensor from; the tensor itself where none did."""
         return next(iter(self._before(tensor)), tensor)
 
+    @contextmanager
+    def loop(self) -> Iterator[None]:
+        """Notes that an operation that loops is under way."""
+        self._loops.append(self.paths.path_of(self._stack[-1]) if self._stack else "")
+        try:
+            yield
+        finally:
+            self._loops.pop()
+
     def _loop_around(self, found: list[tuple[str, Any]]) -> str | None:
         """The path of the layer to capture instead, where a loop is under way.
 
-        The layers known to loop count on every backend, even where it unrolls them, so that the
-        same layers are offered everywhere.
+        What is known to loop counts on every backend, even where it unrolls, so that the same
+        layers are offered everywhere.
         """
         for layer in self._stack:
             if isinstance(layer, LOOPS):
                 return self.paths.path_of(layer)
+        if self._loops:
+            return self._loops[0]
         if all(self.is_reachable(tensor) for _, tensor in found):
             return None
         return self.paths.path_of(self._stack[-1]) if self._stack else ""
@@ -241,6 +265,9 @@ def _replace_calls() -> None:
     for name in ("softmax", "sigmoid"):
         original = getattr(nn, name)
         _replace(nn, name, original, _noting(original))
+    for name in _LOOPING:
+        original = getattr(core, name)
+        _replace(core, name, original, _looping(original))
 
 
 def _replace(owner: Any, name: str, original: Callable[..., Any], new: Callable[..., Any]) -> None:
@@ -252,6 +279,20 @@ def _restore_calls() -> None:
     for (owner, name), original in _originals.items():
         setattr(owner, name, original)
     _originals.clear()
+
+
+def _looping(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A looping operation of the backend that says that it is under way."""
+
+    @wraps(original)
+    def operation(*args: Any, **kwargs: Any) -> Any:
+        capture: Capture | None = getattr(_state, "capture", None)
+        if capture is None:
+            return original(*args, **kwargs)
+        with capture.loop():
+            return original(*args, **kwargs)
+
+    return operation
 
 
 def _noting(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -71,9 +71,9 @@ def _why_nothing(path: str, layer: Any, capture: Capture) -> str:
     looping = [parent for parent in above if isinstance(capture.paths.layers.get(parent), LOOPS)]
     enclosing = capture.hidden.get(path) or (looping[0] if looping else "")
     if enclosing:
-        return f"it runs inside a loop: record the layer around it, {enclosing!r}"
+        return f"it runs inside a loop or condition: record the layer around it, {enclosing!r}"
     if path in capture.hidden:
-        return "it runs inside a loop of the model itself, which nothing can leave"
+        return "it runs inside a loop or condition of the model itself, which nothing can leave"
     return f"this {type(layer).__name__} is not called when the model runs"
 
 
@@ -87,20 +87,13 @@ def _outputs(capture: Capture, rows: int) -> tuple[dict[str, list[OutputInfo]], 
         dtype = keras.backend.standardize_dtype(captured.tensor.dtype)
         reason = _why_not(shape, dtype, rows)
         if reason:
-            left_out[captured.path] = reason + _around(captured, capture)
+            left_out[captured.path] = reason
             continue
         data_format = own_data_format(captured.layer, len(shape) - 1) or data_format
         outputs.setdefault(captured.path, []).append(
             _output(captured, order, shape, dtype, data_format)
         )
     return outputs, left_out
-
-
-def _around(captured: Captured, capture: Capture) -> str:
-    # Where a backend traces a mapped function in its own graph, only the shape tells.
-    enclosing = [capture.paths.path_of(layer) for layer in captured.enclosing]
-    inner = [path for path in enclosing if path]
-    return f"; the layer around it is {inner[-1]!r}" if inner else ""
 
 
 def _why_not(shape: tuple[int | None, ...], dtype: str, rows: int) -> str:
