@@ -62,7 +62,7 @@ def test_paths_shapes_and_order_of_a_plain_model(tmp_path):
 def test_names_do_not_depend_on_the_backend():
     model, _, _ = models.recurrent()
     found = adapter_for(model).trace(model, None).layers
-    assert [layer.path for layer in found if layer.is_boundary] == ["ids", "output"]
+    assert [layer.path for layer in found if layer.is_boundary] == ["input_layer", "output"]
     assert [layer.path for layer in found if layer.outputs and not layer.is_boundary] == [
         "embedding",
         "lstm",
