@@ -21,6 +21,7 @@ needs_keras = pytest.mark.skipif(
     not (BACKEND and find_spec("keras")), reason="Keras with a backend is not installed"
 )
 DEMO = Path(actscope.__file__).parent / "demo"
+DIGITS = (DEMO / "digits.keras", DEMO / "digits.npz")
 
 
 def run(*words, cwd=None, **variables):
@@ -140,6 +141,42 @@ def test_a_callable_with_arguments_needs_no_weights(tmp_path):
 
 
 @needs_keras
+def test_what_a_selection_takes_is_said_exactly(tmp_path):
+    chosen = ("--layers", "conv*", "--layers", "type:Dense", "--layers", "!dense")
+    reduced = (*chosen, "--reduce", "conv2d=mean", "--reduce", "conv2d=max", "--dtype", "float16")
+    reduced = (*reduced, "--backend", BACKEND)
+    listed = run("layers", DEMO / "digits.keras", *reduced, "--samples", "48")
+    assert listed.returncode == 0, listed.stderr
+    rows = [line.split() for line in listed.stdout.splitlines() if line][1:]
+    assert rows[0] == ["conv2d", "mean", "(N,", "6)", "float16", "12", "576"]
+    assert rows[1] == ["conv2d", "max", "(N,", "6)", "float16", "12", "576"]
+    assert [row[0] for row in rows[2:4]] == ["conv2d_1", "dense_1"]
+    data = DEMO / "digits.npz"
+    done = run(
+        "extract", DEMO / "digits.keras", data, "-o", tmp_path / "run.h5", *reduced,
+        "--no-store-inputs",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    recording = actscope.open(tmp_path / "run.h5")
+    total = sum(output.nbytes for path in recording for output in recording[path].outputs)
+    assert f"{total:,} bytes" in listed.stdout
+    assert f"{total:,} bytes" in done.stdout
+
+
+@needs_keras
+def test_gradients_of_the_labels_in_the_data(tmp_path):
+    words = (DEMO / "digits.keras", DEMO / "digits.npz", "-o", tmp_path / "run.h5")
+    options = ("--layers", "flatten", "--gradients", "labels", "--backend", BACKEND)
+    done = run("extract", *words, *options)
+    assert done.returncode == 0, done.stderr
+    shown = run("info", tmp_path / "run.h5")
+    assert "flatten gradient" in shown.stdout
+    gradient = actscope.open(tmp_path / "run.h5")["flatten"].gradient
+    assert gradient.shape == (48, 160)
+    assert np.abs(gradient[:]).max() > 0
+
+
+@needs_keras
 def test_extract_and_open_without_the_model(tmp_path):
     words = ("extract", DEMO / "digits.keras", DEMO / "digits.npz", "-o", tmp_path / "run.h5")
     done = run(*words, "--layers", "conv*", "--batch-size", "20", "--backend", BACKEND)
@@ -168,6 +205,13 @@ def test_extract_and_open_without_the_model(tmp_path):
         ([DEMO / "digits.keras", DEMO / "digits.npz", "--layers", "cov*"], ["conv2d"]),
         ([DEMO / "digits.keras", DEMO / "digits.npz", "--backend", "theano"], ["theano"]),
         ([DEMO / "digits.keras", DEMO / "digits.npz", "--batch-size", "0"], ["batch_size=0"]),
+        ([*DIGITS, "--layers", "type:Conv3D"], ["no layer is a 'Conv3D'", "'Conv2D'"]),
+        ([*DIGITS, "--reduce", "average"], ["unknown reduction 'average'"]),
+        ([*DIGITS, "--reduce", "dense=mean"], ["'mean' does not fit 'dense'"]),
+        ([*DIGITS, "--reduce", "mean", "--reduce", "dense=mean"], ["GLOB=REDUCTION"]),
+        ([*DIGITS, "--dtype", "int8"], ["float16, bfloat16, float32"]),
+        ([*DIGITS, "--gradients", "10"], ["the class 10", "0 to 9"]),
+        ([*DIGITS, "--gradients", "best"], ["gradients='best'"]),
     ],
 )
 def test_wrong_models_and_data(tmp_path, words, clauses):
