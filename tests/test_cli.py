@@ -171,9 +171,9 @@ def test_gradients_of_the_labels_in_the_data(tmp_path):
     assert done.returncode == 0, done.stderr
     shown = run("info", tmp_path / "run.h5")
     assert "flatten gradient" in shown.stdout
-    gradient = actscope.open(tmp_path / "run.h5")["flatten"].gradient
-    assert gradient.shape == (48, 160)
-    assert np.abs(gradient[:]).max() > 0
+    layer = actscope.open(tmp_path / "run.h5")["flatten"]
+    assert layer.gradient.shape == layer.shape
+    assert np.abs(layer.gradient[:]).max() > 0
 
 
 @needs_keras
