@@ -14,6 +14,7 @@ import numpy as np
 
 from actscope.dtypes import raw_dtype
 from actscope.store import schema
+from actscope.store.checksums import SLOTS, plan_checksums
 from actscope.store.schema import RecordingPlan, TensorPlan
 
 ALIGNMENT = 4096
@@ -22,10 +23,19 @@ ALIGNMENT = 4096
 
 @dataclass(frozen=True)
 class Offsets:
-    """Where in the file the bytes go: the row count, and the first row of each tensor."""
+    """Where in the file the bytes go.
+
+    Attributes:
+        rows: the count of committed rows.
+        tensors: the first row of each tensor.
+        slots: how many rows each slot of the checksums is good for.
+        checksums: the checksums of each tensor.
+    """
 
     rows: int
     tensors: tuple[int, ...]
+    slots: int
+    checksums: tuple[int, ...]
 
 
 def create(path: Path, plan: RecordingPlan) -> Offsets:
@@ -43,9 +53,25 @@ def create(path: Path, plan: RecordingPlan) -> Offsets:
         sample[...] = np.arange(plan.samples)
         sample.make_scale(schema.SAMPLE)
         _write_samples(file.create_group(schema.SAMPLES), plan, sample)
-        datasets = _create_tensors(file, plan, sample)
+        _create_tensors(file, plan, sample)
+        _create_checksums(file.create_group(schema.CHECKSUMS), plan)
+        return offsets_in(file, plan)
+
+
+def offsets_in(file: h5py.File, plan: RecordingPlan) -> Offsets:
+    """The places in a file that was laid out for `plan`."""
+
+    def offset(name: str) -> int:
         # A dataset without elements has no place in the file, and nothing is written to it.
-        return Offsets(rows.id.get_offset(), tuple(data.id.get_offset() or 0 for data in datasets))
+        return file[name].id.get_offset() or 0
+
+    sums = plan_checksums(plan)
+    return Offsets(
+        rows=offset(schema.ROWS),
+        tensors=tuple(offset(tensor.dataset) for tensor in plan.tensors),
+        slots=offset(f"{schema.CHECKSUMS}/{schema.SLOTS}"),
+        checksums=tuple(offset(f"{schema.CHECKSUMS}/{entry.name}") for entry in sums),
+    )
 
 
 def _dataset(
@@ -89,17 +115,13 @@ def fixed_text(values: Sequence[str]) -> np.ndarray:
     return np.array(encoded, dtype=f"S{max(1, *map(len, encoded))}" if encoded else "S1")
 
 
-def _create_tensors(
-    file: h5py.File, plan: RecordingPlan, sample: h5py.Dataset
-) -> list[h5py.Dataset]:
-    datasets = []
+def _create_tensors(file: h5py.File, plan: RecordingPlan, sample: h5py.Dataset) -> None:
     for name, members in groupby(plan.tensors, key=lambda tensor: tensor.group):
         group = file.require_group(name)
         _write_attributes(group, plan.groups.get(name, {}))
         tensors = list(members)
         for tensor, scales in zip(tensors, schema.scale_names(tensors), strict=True):
-            datasets.append(_create_tensor(group, plan.samples, tensor, scales, sample))
-    return datasets
+            _create_tensor(group, plan.samples, tensor, scales, sample)
 
 
 def _create_tensor(
@@ -108,7 +130,7 @@ def _create_tensor(
     tensor: TensorPlan,
     scales: Sequence[str],
     sample: h5py.Dataset,
-) -> h5py.Dataset:
+) -> None:
     dataset = _dataset(group, tensor.name, (samples, *tensor.shape), type_of(tensor.dtype))
     _write_attributes(dataset, tensor.attributes)
     dataset.attrs[schema.DTYPE] = tensor.dtype
@@ -120,7 +142,31 @@ def _create_tensor(
     for position, (scale, length) in enumerate(zip(scales, tensor.shape, strict=True), start=1):
         dataset.dims[position].label = tensor.axes[position - 1]
         dataset.dims[position].attach_scale(_axis(group, scale, length))
-    return dataset
+
+
+def _create_checksums(group: h5py.Group, plan: RecordingPlan) -> None:
+    """One dataset of checksums per tensor, and the row counts of their slots, all zero."""
+    _write_attributes(
+        group,
+        {
+            schema.ENCODING_TYPE: schema.CHECKSUMS,
+            schema.ENCODING_VERSION: schema.VERSION,
+            schema.ALGORITHM: "crc32",
+        },
+    )
+    slots = _dataset(group, schema.SLOTS, (SLOTS,), h5py.h5t.STD_I64LE)
+    slots[...] = 0
+    slots.dims[0].attach_scale(_axis(group, schema.SLOT, SLOTS))
+    lengths: list[int] = []
+    for sums in plan_checksums(plan):
+        if sums.entries not in lengths:
+            lengths.append(sums.entries)
+        scale = f"{schema.BLOCK}_{lengths.index(sums.entries)}"
+        dataset = _dataset(group, sums.name, (sums.entries,), h5py.h5t.STD_U32LE)
+        dataset[...] = 0
+        dataset.attrs[schema.DATASET] = sums.tensor
+        dataset.attrs[schema.ROWS_PER_BLOCK] = sums.rows_per_block
+        dataset.dims[0].attach_scale(_axis(group, scale, sums.entries))
 
 
 def _axis(group: h5py.Group, name: str, length: int) -> h5py.Dataset:

@@ -20,13 +20,13 @@ from actscope.store import schema
 from actscope.store.layout import type_of
 
 MAXIMUM_MEMBERS = 1_000_000
-MAXIMUM_ATTRIBUTE = 64 * 2**10
 
 
 @dataclass(frozen=True)
 class StoredTensor:
     """A dataset with a row per sample: where its bytes are and what they mean."""
 
+    dataset: str
     shape: tuple[int, ...]
     dtype: str
     axes: tuple[str, ...]
@@ -60,6 +60,11 @@ class Structure:
     inputs: tuple[StoredTensor, ...]
     outputs: tuple[StoredTensor, ...]
     gradients: tuple[StoredTensor, ...]
+
+    @property
+    def tensors(self) -> tuple[StoredTensor, ...]:
+        """Every dataset with a row per sample."""
+        return (*self.inputs, *self.outputs, *self.gradients)
 
 
 def read_structure(path: Path) -> Structure:
@@ -121,7 +126,9 @@ def _attribute(target: h5py.HLObject, name: str, path: Path) -> tuple[h5py.h5a.A
     return target.attrs.get_id(name), where
 
 
-def _text(target: h5py.HLObject, name: str, path: Path, limit: int = MAXIMUM_ATTRIBUTE) -> str:
+def _text(
+    target: h5py.HLObject, name: str, path: Path, limit: int = schema.MAXIMUM_ATTRIBUTE
+) -> str:
     """A text attribute; its kind and extent are checked before it is read."""
     attribute, where = _attribute(target, name, path)
     kind = h5py.check_string_dtype(attribute.dtype)
@@ -297,6 +304,7 @@ def _stored(dataset: h5py.Dataset, samples: int, path: Path) -> dict[str, Any]:
     if dataset.shape[0] != samples:
         raise FormatError(f"{where} has {dataset.shape[0]} rows where /sample has {samples}")
     return {
+        "dataset": dataset.name,
         "shape": tuple(int(length) for length in dataset.shape[1:]),
         "dtype": dtype,
         "axes": axes,

@@ -16,6 +16,7 @@ import numpy as np
 from actscope.errors import DiskFullError, OutputExistsError
 from actscope.protocol import Array
 from actscope.store import layout, space
+from actscope.store.checksums import SLOTS, RunningChecksum, free_slot, plan_checksums
 from actscope.store.schema import RecordingPlan
 
 GATHERED_BYTES_PER_TENSOR = 2**20
@@ -60,11 +61,14 @@ class Writer:
         check_output(path, overwrite=overwrite)
         path.parent.mkdir(parents=True, exist_ok=True)
         overhead = len(plan.provenance) + METADATA_BYTES_PER_TENSOR * (len(plan.tensors) + 1)
+        overhead += sum(4 * sums.entries for sums in plan_checksums(plan))
         replaced = path.stat().st_size if path.exists() else 0
         space.check_free(path.parent, plan.samples * plan.bytes_per_sample + overhead, replaced)
         self.path = path
         self._plan = plan
         self._offsets = _lay_out(path, plan)
+        self._checksums = [RunningChecksum(sums, plan.samples) for sums in plan_checksums(plan)]
+        self._slots = [0] * SLOTS
         self._descriptor = _open(partial_path(path))
         self._gathered: list[Sequence[Array]] = []
         self._gathered_rows = 0
@@ -90,9 +94,11 @@ class Writer:
         """Make every appended row safe: from here on no crash loses it."""
         self._write_gathered()
         if self.written > self.committed:
+            self._write_checksums()
             _synchronise(self._descriptor)
-            count = np.array([self.written], dtype="<i8")
-            _write_at(self._descriptor, [count], self._offsets.rows)
+            if self.written == self._plan.samples:
+                self._clear_slots()
+            self._write_numbers([self.written], "<i8", self._offsets.rows)
             _synchronise(self._descriptor)
             if self.committed == 0:
                 self._give_name()
@@ -113,9 +119,32 @@ class Writer:
         ):
             if tensor.bytes_per_sample:
                 offset = start + self.written * tensor.bytes_per_sample
-                _write_at(self._descriptor, [batch[position] for batch in self._gathered], offset)
+                arrays = [batch[position] for batch in self._gathered]
+                for array in arrays:
+                    self._checksums[position].update(array)
+                _write_at(self._descriptor, arrays, offset)
         self.written += self._gathered_rows
         self._gathered, self._gathered_rows = [], 0
+
+    def _write_checksums(self) -> None:
+        """Those of the blocks that became full, and, in the free slot, those of the open ones."""
+        slot = free_slot(self._slots, self.committed)
+        for running, offset in zip(self._checksums, self._offsets.checksums, strict=True):
+            first, full = running.take_full()
+            if full:
+                self._write_numbers(full, "<u4", offset + 4 * (SLOTS + first))
+            self._write_numbers([running.open], "<u4", offset + 4 * slot)
+        self._slots[slot] = self.written
+        self._write_numbers([self.written], "<i8", self._offsets.slots + 8 * slot)
+
+    def _clear_slots(self) -> None:
+        """A finished recording needs none: its bytes do not depend on when it was committed."""
+        for offset in self._offsets.checksums:
+            self._write_numbers([0] * SLOTS, "<u4", offset)
+        self._write_numbers([0] * SLOTS, "<i8", self._offsets.slots)
+
+    def _write_numbers(self, values: Sequence[int], dtype: str, offset: int) -> None:
+        _write_at(self._descriptor, [np.array(values, dtype)], offset)
 
     def close(self) -> None:
         """Let go of the file; rows that were not committed are not there.
