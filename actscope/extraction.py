@@ -16,9 +16,10 @@ from actscope.provenance import describe
 from actscope.registry import adapter_for
 from actscope.selection import Selection, select
 from actscope.store import schema
+from actscope.store.opening import check_recording_output
 from actscope.store.reader import Recording, open_recording
 from actscope.store.schema import RecordingPlan, TensorPlan
-from actscope.store.writer import Writer, check_output
+from actscope.store.writer import Writer
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -41,6 +42,10 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
 
     The model's weights, state and training settings stay as they are. Memory stays flat: a few
     batches are under way at any time, whatever the number of samples.
+
+    Where the file holds a part of the same run, which broke off, the call goes on from there, and
+    the finished file is what an uninterrupted run gives. Data that are not indexed by row, such as
+    a generator, are read past what is there, with a warning.
 
     Args:
         model: a model that an installed adapter knows, such as any Keras 3 model.
@@ -65,7 +70,10 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         The finished recording, opened.
 
     Raises:
-        OutputExistsError: the file exists and `overwrite` is false.
+        OutputExistsError: the file exists, is no unfinished recording, and `overwrite` is false.
+        OutputInUseError: another run is writing the file.
+        ResumeError: the file is an unfinished recording of other data, another model or another
+            selection; every difference is named.
         UnknownLayerError: a pattern matches no layer.
         SelectionError: the selection takes nothing that can be recorded.
         DataError: the data do not fit the model, or end early.
@@ -73,7 +81,7 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         DiskFullError: the disk has no room; known before anything is computed.
     """
     path = Path(path)
-    check_output(path, overwrite=overwrite)
+    check_recording_output(path, overwrite=overwrite)
     adapter = adapter_for(model)
     declared = adapter.inputs(model)
     feed = open_feed(data, len(declared) if declared else None, samples)
@@ -93,13 +101,15 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         Writer(path, plan, overwrite=overwrite) as writer,
         progress_bar(path.name, feed.samples, plan.bytes_per_sample, shown=progress) as advance,
     ):
+        advance(writer.committed)
         record(
-            feed.batches(batch_size),
+            feed.batches(batch_size, writer.committed),
             step,
             writer,
             batch_size=batch_size,
             stored_inputs=range(len(inputs)),
             on_batch=advance,
+            done=writer.committed,
         )
     return open_recording(path)
 

@@ -130,15 +130,17 @@ def test_a_finished_file_does_not_depend_on_when_it_was_committed(tmp_path, smal
 def test_checksums_that_make_no_sense_are_findings(example):
     path = example.write()
     with h5py.File(path, "r+") as file:
-        file["checksums/1"].attrs["rows-per-block"] = 0
         file["checksums/2"].attrs["dataset"] = "/layers/other"
-    assert check(path) == [
-        Finding("/checksums/1", "does not say which rows it covers"),
-        Finding("/checksums/2", "does not say which rows it covers"),
-    ]
+    assert check(path) == [Finding("/checksums/2", "covers '/layers/other', which is not there")]
     with h5py.File(path, "r+") as file:
-        del file["checksums/slots"]
-    assert [finding.place for finding in check(path)] == ["/checksums"]
+        file["checksums/1"].attrs["rows-per-block"] = 0
+    (finding,) = check(path)
+    assert finding.place == "/checksums"
+    assert "/checksums/1 does not say how many rows" in finding.problem
+    with h5py.File(path, "r+") as file:
+        del file["checksums/slots"], file["checksums/1"]
+    (finding,) = check(path)
+    assert "slots is missing" in finding.problem
 
 
 def test_a_file_without_checksums_has_no_findings(example):

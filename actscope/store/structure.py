@@ -52,6 +52,7 @@ class StoredTensor:
 class Structure:
     """What a recording holds, apart from the activations themselves."""
 
+    version: str
     rows: int
     samples: int
     provenance: str
@@ -77,10 +78,11 @@ def read_structure(path: Path) -> Structure:
         raise FormatError(f"{path} is a folder, not an actscope recording")
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            _check_encoding(file, path)
+            version = _checked_version(file, path)
             samples = _samples(file, path)
             tensors = tuple(_tensors(file, samples, path))
             return Structure(
+                version=version,
                 rows=_rows(file, samples, path),
                 samples=samples,
                 provenance=_text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE),
@@ -107,7 +109,7 @@ def is_recording(path: Path) -> bool:
     return True
 
 
-def _check_encoding(file: h5py.File, path: Path) -> None:
+def _checked_version(file: h5py.File, path: Path) -> str:
     if schema.ENCODING_TYPE not in file.attrs or (
         _text(file, schema.ENCODING_TYPE, path) != schema.ENCODING
     ):
@@ -115,7 +117,9 @@ def _check_encoding(file: h5py.File, path: Path) -> None:
             f"{path} is an HDF5 file but not an actscope recording: its attribute "
             f"{schema.ENCODING_TYPE!r} is not {schema.ENCODING!r}"
         )
-    schema.check_version(_text(file, schema.ENCODING_VERSION, path), str(path))
+    version = _text(file, schema.ENCODING_VERSION, path)
+    schema.check_version(version, str(path))
+    return version
 
 
 def _attribute(target: h5py.HLObject, name: str, path: Path) -> tuple[h5py.h5a.AttrID, str]:

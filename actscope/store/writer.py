@@ -7,75 +7,65 @@ are on the disk.
 
 import errno
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from actscope.errors import DiskFullError, OutputExistsError
+from actscope.errors import DiskFullError
 from actscope.protocol import Array
-from actscope.store import layout, space
 from actscope.store.checksums import SLOTS, RunningChecksum, free_slot, plan_checksums
+from actscope.store.locking import open_locked
+from actscope.store.opening import open_target, partial_path
 from actscope.store.schema import RecordingPlan
 
 GATHERED_BYTES_PER_TENSOR = 2**20
 GATHERED_BYTES = 64 * 2**20
 MAXIMUM_BUFFERS = 512
 MAXIMUM_BYTES_PER_CALL = 2**30
-METADATA_BYTES_PER_TENSOR = 16 * 2**10
 SECONDS_BETWEEN_COMMITS = 1.0
 
 
-def partial_path(path: Path) -> Path:
-    """Where a recording is laid out before it gets its name."""
-    return path.with_name(path.name + ".partial")
-
-
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse an output that exists or whose folder does not.
-
-    Raises:
-        OutputExistsError: the file exists and `overwrite` is false.
-    """
-    if path.is_dir():
-        raise OutputExistsError(f"{path} is a folder: name a file to write, such as {path}/run.h5")
-    if path.exists() and not overwrite:
-        raise OutputExistsError(
-            f"{path} exists: choose another name, or overwrite it (overwrite=True, --overwrite)"
-        )
-
-
 class Writer:
-    """A recording that is being written, open for appending rows."""
+    """A recording that is being written, open for appending rows.
+
+    Attributes:
+        written: rows that were handed to the system.
+        committed: rows that no crash loses any more.
+    """
 
     def __init__(self, path: Path, plan: RecordingPlan, *, overwrite: bool = False) -> None:
-        """Lay out the whole file and reserve its room, under a temporary name.
+        """Lay out the whole file and reserve its room, or go on with an unfinished one.
 
-        It gets its own name with the first commit: until then a file to be replaced stays.
+        A new file has a temporary name until the first commit: until then a file to be replaced
+        stays. An unfinished recording of the same plan is gone on with, unless it is to be
+        overwritten: `committed` then says from which row.
 
         Raises:
             OutputExistsError: the file exists and `overwrite` is false.
+            OutputInUseError: another run is writing it.
+            ResumeError: the file is an unfinished recording that differs from `plan`.
             DiskFullError: the disk has no room for all rows.
         """
-        check_output(path, overwrite=overwrite)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        overhead = len(plan.provenance) + METADATA_BYTES_PER_TENSOR * (len(plan.tensors) + 1)
-        overhead += sum(4 * sums.entries for sums in plan_checksums(plan))
-        replaced = path.stat().st_size if path.exists() else 0
-        space.check_free(path.parent, plan.samples * plan.bytes_per_sample + overhead, replaced)
+        target = open_target(path, plan, overwrite=overwrite)
         self.path = path
+        self.written = self.committed = target.rows
         self._plan = plan
-        self._offsets = _lay_out(path, plan)
-        self._checksums = [RunningChecksum(sums, plan.samples) for sums in plan_checksums(plan)]
-        self._slots = [0] * SLOTS
-        self._descriptor = _open(partial_path(path))
+        self._offsets = target.offsets
+        self._descriptor = target.descriptor
+        self._replaced = target.replaced
+        self._is_named = not target.is_new
+        self._checksums = [
+            RunningChecksum(sums, plan.samples, target.rows, open_block)
+            for sums, open_block in zip(plan_checksums(plan), target.open_blocks, strict=True)
+        ]
+        self._slots = list(target.slots)
         self._gathered: list[Sequence[Array]] = []
         self._gathered_rows = 0
         self._gather_limit = min(GATHERED_BYTES, GATHERED_BYTES_PER_TENSOR * len(plan.tensors))
         self._committed_at = time.monotonic()
-        self.written = 0
-        self.committed = 0
 
     def append(self, batch: Sequence[Array]) -> None:
         """Add rows: one C-contiguous array `(n, *shape)` per tensor of the plan, in its order.
@@ -100,16 +90,25 @@ class Writer:
                 self._clear_slots()
             self._write_numbers([self.written], "<i8", self._offsets.rows)
             _synchronise(self._descriptor)
-            if self.committed == 0:
+            if not self._is_named:
                 self._give_name()
             self.committed = self.written
         self._committed_at = time.monotonic()
 
     def _give_name(self) -> None:
-        os.close(self._descriptor)  # Windows renames no open file
+        self._let_go_of_replaced()
+        if sys.platform == "win32":  # it renames no open file
+            os.close(self._descriptor)
         partial_path(self.path).replace(self.path)
         _synchronise_folder(self.path.parent)
-        self._descriptor = _open(self.path)
+        if sys.platform == "win32":
+            self._descriptor = open_locked(self.path)
+        self._is_named = True
+
+    def _let_go_of_replaced(self) -> None:
+        if self._replaced >= 0:
+            os.close(self._replaced)
+            self._replaced = -1
 
     def _write_gathered(self) -> None:
         if not self._gathered:
@@ -129,6 +128,8 @@ class Writer:
     def _write_checksums(self) -> None:
         """Those of the blocks that became full, and, in the free slot, those of the open ones."""
         slot = free_slot(self._slots, self.committed)
+        # While it is between two states the slot is good for no rows: others may be reading.
+        self._write_numbers([0], "<i8", self._offsets.slots + 8 * slot)
         for running, offset in zip(self._checksums, self._offsets.checksums, strict=True):
             first, full = running.take_full()
             if full:
@@ -149,43 +150,21 @@ class Writer:
     def close(self) -> None:
         """Let go of the file; rows that were not committed are not there.
 
-        Where none were, there is no file.
+        Where none were, there is no new file.
         """
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-            if self.committed == 0:
-                partial_path(self.path).unlink(missing_ok=True)
+        if self._descriptor < 0:
+            return
+        if not self._is_named:
+            partial_path(self.path).unlink(missing_ok=True)
+        self._let_go_of_replaced()
+        os.close(self._descriptor)
+        self._descriptor = -1
 
     def __enter__(self) -> "Writer":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _lay_out(path: Path, plan: RecordingPlan) -> layout.Offsets:
-    partial = partial_path(path)
-    try:
-        offsets = layout.create(partial, plan)
-        end = max(
-            start + plan.samples * tensor.bytes_per_sample
-            for tensor, start in zip(plan.tensors, offsets.tensors, strict=True)
-        )
-        descriptor = _open(partial)
-        try:
-            space.reserve(descriptor, max(end, partial.stat().st_size), path.parent)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return offsets
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
 
 
 def _synchronise(descriptor: int) -> None:
