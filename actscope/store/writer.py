@@ -127,13 +127,19 @@ class Writer:
 
     def _write_checksums(self) -> None:
         """Those of the blocks that became full, and, in the free slot, those of the open ones."""
-        slot = free_slot(self._slots, self.committed)
-        # While it is between two states the slot is good for no rows: others may be reading.
-        self._write_numbers([0], "<i8", self._offsets.slots + 8 * slot)
         for running, offset in zip(self._checksums, self._offsets.checksums, strict=True):
             first, full = running.take_full()
             if full:
                 self._write_numbers(full, "<u4", offset + 4 * (SLOTS + first))
+        if self.written == self._plan.samples:
+            self._write_numbers([0] * SLOTS, "<i8", self._offsets.slots)
+        else:
+            self._write_slot(free_slot(self._slots, self.committed))
+
+    def _write_slot(self, slot: int) -> None:
+        # While it is between two states the slot is good for no rows: others may be reading.
+        self._write_numbers([0], "<i8", self._offsets.slots + 8 * slot)
+        for running, offset in zip(self._checksums, self._offsets.checksums, strict=True):
             self._write_numbers([running.open], "<u4", offset + 4 * slot)
         self._slots[slot] = self.written
         self._write_numbers([self.written], "<i8", self._offsets.slots + 8 * slot)
@@ -142,7 +148,6 @@ class Writer:
         """A finished recording needs none: its bytes do not depend on when it was committed."""
         for offset in self._offsets.checksums:
             self._write_numbers([0] * SLOTS, "<u4", offset)
-        self._write_numbers([0] * SLOTS, "<i8", self._offsets.slots)
 
     def _write_numbers(self, values: Sequence[int], dtype: str, offset: int) -> None:
         _write_at(self._descriptor, [np.array(values, dtype)], offset)
