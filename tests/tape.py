@@ -1,6 +1,5 @@
 """Records what a program does to files, and plays back as much of it as a crash would leave."""
 
-import io
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,6 +61,9 @@ class Tape:
     def _note_posix_fallocate(self, _, descriptor, offset, length):
         self.note("extend", _path(descriptor), offset=offset + length)
 
+    def _note_ftruncate(self, _, descriptor, length):
+        self.note("truncate", _path(descriptor), offset=length)
+
     def _note_open(self, descriptor, path, flags, *_):
         if flags & os.O_CREAT:
             self.note("create", path)
@@ -78,16 +80,22 @@ class Tape:
     _note_fdatasync = _note_fsync
 
     def _library(self, real):
-        def file(path, mode="r", **words):
-            if mode != "w":
-                return real(path, mode, **words)
-            words.pop("locking", None)
-            return real(LibraryFile(self, path), mode, **words)
+        def file(source, mode="r", **words):
+            return real(source if mode == "r" else LibraryFile(self, source), mode, **words)
 
         return file
 
 
-PATCHED = ("pwritev", "posix_fallocate", "open", "replace", "unlink", "fsync", "fdatasync")
+PATCHED = (
+    "pwritev",
+    "posix_fallocate",
+    "open",
+    "ftruncate",
+    "replace",
+    "unlink",
+    "fsync",
+    "fdatasync",
+)
 
 
 def _path(descriptor):
@@ -97,10 +105,9 @@ def _path(descriptor):
 class LibraryFile:
     """A file for h5py's file-object driver: every write of the HDF5 library passes here."""
 
-    def __init__(self, tape, path):
-        self.tape, self.path = tape, path
-        self.file = io.FileIO(path, "r+b")
-        self.truncate(0)
+    def __init__(self, tape, file):
+        self.tape, self.file = tape, file
+        self.path = _path(file.fileno())
 
     def write(self, data):
         self.tape.note("write", self.path, offset=self.file.tell(), data=bytes(data))
@@ -109,9 +116,6 @@ class LibraryFile:
     def truncate(self, size):
         self.tape.note("truncate", self.path, offset=size)
         return self.file.truncate(size)
-
-    def flush(self):
-        pass
 
     def __getattr__(self, name):
         return getattr(self.file, name)

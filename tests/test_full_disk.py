@@ -52,6 +52,36 @@ def test_blocks_that_cannot_be_reserved_are_refused_before_the_model_runs(small_
     assert list(small_disk.iterdir()) == []
 
 
+def fill(folder, free=0):
+    """Leave so many bytes on the disk."""
+    with (folder / "filler").open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            file.truncate(file.tell() - free)
+
+
+@pytest.mark.parametrize("free", [0, 4096, 8192, 16384, 32768])
+def test_a_disk_that_fills_up_while_the_file_is_laid_out(small_disk, free):
+    """In a process of its own: the HDF5 library crashes when it cannot write."""
+    fill(small_disk, free)
+    code = f"""
+import shutil, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+import numpy_model
+shutil.disk_usage = lambda _: type("Usage", (), {{"free": 10**12}})
+try:
+    numpy_model.extract(numpy_model.Model(), numpy_model.rows(2000), Path(sys.argv[1]) / "run.h5")
+except numpy_model.actscope.errors.DiskFullError as error:
+    sys.exit("cannot be reserved" not in str(error))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(small_disk)], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
+
+
 class Filling:
     """Data that fill up the disk when half of them are read."""
 
@@ -64,12 +94,7 @@ class Filling:
 
     def __getitem__(self, key):
         if self.last < SAMPLES // 2 <= key.start and key.stop - key.start > 1:
-            with (self.folder / "filler").open("wb", buffering=0) as file:
-                try:
-                    while file.write(bytes(4096)):
-                        pass
-                except OSError:
-                    pass
+            fill(self.folder)
         if key.stop - key.start > 1:
             self.last = key.start
         return rows(SAMPLES)[key]

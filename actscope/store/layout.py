@@ -4,10 +4,12 @@ After this the HDF5 library never touches the file again: rows and their count a
 offsets returned here, so the metadata cannot be torn whenever the process dies.
 """
 
+import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -38,11 +40,61 @@ class Offsets:
     checksums: tuple[int, ...]
 
 
-def create(path: Path, plan: RecordingPlan) -> Offsets:
-    """Write the file `path` for `plan`, with no rows committed, and return its offsets."""
-    with h5py.File(
-        path, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT, locking=False
-    ) as file:
+class _Surface(io.FileIO):
+    """A file for the HDF5 library in which writing does not fail: it would crash when it did.
+
+    Attributes:
+        error: what went wrong first, to be raised once the library has let go.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "r+b", closefd=False)
+        self.error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write all of it, or note why not."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = self.error or error
+        return size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Change the size, or note why not."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return self.tell()
+
+
+def create(descriptor: int, plan: RecordingPlan) -> Offsets:
+    """Lay out the recording for `plan`, with no rows committed, in an open file.
+
+    Returns:
+        Where its bytes go.
+
+    Raises:
+        OSError: the disk is full, or fails otherwise.
+    """
+    os.ftruncate(descriptor, 0)
+    surface = _Surface(descriptor)
+    try:
+        offsets = _create(surface, plan)
+    except Exception:
+        if surface.error is None:
+            raise
+    if surface.error is not None:
+        raise surface.error
+    return offsets
+
+
+def _create(surface: _Surface, plan: RecordingPlan) -> Offsets:
+    alignment = {"alignment_threshold": ALIGNMENT, "alignment_interval": ALIGNMENT}
+    with h5py.File(surface, "w", **alignment) as file:
         file.attrs[schema.ENCODING_TYPE] = schema.ENCODING
         file.attrs[schema.ENCODING_VERSION] = schema.VERSION
         file.attrs[schema.PROVENANCE] = plan.provenance

@@ -130,8 +130,14 @@ def _lay_out(path: Path, plan: RecordingPlan, partial: int, replaced: int) -> Ta
     overhead = len(plan.provenance) + METADATA_BYTES_PER_TENSOR * (len(plan.tensors) + 1)
     overhead += sum(4 * sums.entries for sums in plan_checksums(plan))
     freed = os.fstat(replaced).st_size if replaced >= 0 else 0
-    space.check_free(path.parent, plan.samples * plan.bytes_per_sample + overhead, freed)
-    offsets = layout.create(partial_path(path), plan)
+    needed = plan.samples * plan.bytes_per_sample + overhead
+    space.check_free(path.parent, needed, freed)
+    try:
+        offsets = layout.create(partial, plan)
+    except OSError as error:
+        if space.is_full(error):
+            raise space.cannot_be_reserved(needed, path.parent, error) from error
+        raise
     ends = (
         start + plan.samples * tensor.bytes_per_sample
         for tensor, start in zip(plan.tensors, offsets.tensors, strict=True)

@@ -5,7 +5,6 @@ small, without the HDF5 library and without a copy. `/rows` is moved only after 
 are on the disk.
 """
 
-import errno
 import os
 import sys
 import time
@@ -16,6 +15,7 @@ import numpy as np
 
 from actscope.errors import DiskFullError
 from actscope.protocol import Array
+from actscope.store import space
 from actscope.store.checksums import SLOTS, RunningChecksum, free_slot, plan_checksums
 from actscope.store.locking import open_locked
 from actscope.store.opening import open_target, partial_path
@@ -192,7 +192,7 @@ def _write_at(descriptor: int, arrays: Sequence[Array], offset: int) -> None:
         try:
             written = _write_some(descriptor, buffers, offset)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not space.is_full(error):
                 raise
             raise DiskFullError(
                 f"the disk filled up while rows were written ({error.strerror}): "
