@@ -31,11 +31,11 @@ def test_every_committed_row_is_covered_once_by_its_own_checksum(
     samples = sum(batches) + missing
     rows = np.random.default_rng(0).integers(0, 99, (samples, 3), np.uint8)
     plan = ChecksumPlan("0", "/t", rows_per_block, -(-samples // rows_per_block))
-    running = RunningChecksum(plan, samples)
+    running = RunningChecksum(plan, (3, samples))
     entries, slots = [0] * plan.entries, [0, 0]
     committed = 0
     for position, size in enumerate(batches):
-        running.update(rows[committed : committed + size])
+        running.update(memoryview(rows[committed : committed + size].tobytes()))
         first, full = running.take_full()
         entries[2 + first : 2 + first + len(full)] = full
         slot = free_slot(slots, committed)
@@ -51,7 +51,7 @@ def test_every_committed_row_is_covered_once_by_its_own_checksum(
             ]
             assert all(zlib.crc32(rows[a:b].tobytes()) == crc for a, b, crc in known)
         if position == resumed_at:
-            running = RunningChecksum(plan, samples, committed, running.open)
+            running = RunningChecksum(plan, (3, samples), committed, running.open)
 
 
 def test_a_block_without_a_good_slot_is_not_covered():

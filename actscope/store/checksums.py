@@ -7,7 +7,6 @@ are those of docs/format.md.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from isal.isal_zlib import crc32
 
 from actscope.protocol import Array
@@ -52,39 +51,51 @@ def plan_checksums(plan: RecordingPlan) -> tuple[ChecksumPlan, ...]:
     return tuple(plans)
 
 
-def checksum(rows: Array, previous: int = 0) -> int:
-    """CRC-32 (ISO-HDLC, as in zlib and PNG) of an array's bytes, going on from `previous`."""
-    return int(crc32(memoryview(rows.reshape(-1).view(np.uint8)), previous))
+def checksum(rows: Array) -> int:
+    """CRC-32 (ISO-HDLC, as in zlib and PNG) of an array's bytes."""
+    return int(crc32(bytes_of(rows)))
+
+
+def bytes_of(rows: Array) -> memoryview:
+    """The bytes of a C-contiguous array, not copied."""
+    return memoryview(rows).cast("B") if rows.size else memoryview(b"")
 
 
 class RunningChecksum:
-    """The checksums of one tensor while its rows arrive.
+    """The checksums of one tensor while its bytes arrive.
 
     Attributes:
-        rows: rows that were taken in.
-        open: checksum of those in the block that is not full yet; 0 where there are none.
+        open: checksum of what is in the block that is not full yet; 0 where there is nothing.
     """
 
-    def __init__(self, plan: ChecksumPlan, samples: int, rows: int = 0, open_block: int = 0):
-        """Go on from `rows`, with the checksum of those of them that are in the open block."""
-        self.rows = rows
-        self.open = open_block
-        self._rows_per_block = plan.rows_per_block
-        self._samples = samples
+    def __init__(self, plan: ChecksumPlan, sizes: tuple[int, int], rows: int = 0, opened: int = 0):
+        """Go on from `rows`, with the checksum of those of them that are in the open block.
+
+        Args:
+            plan: the checksums to keep.
+            sizes: how many bytes a row has, and how many rows there will be.
+            rows: rows that went before.
+            opened: their checksum, as far as they are in the open block.
+        """
+        bytes_per_row, samples = sizes
+        self.open = opened
+        self._block_bytes = plan.rows_per_block * bytes_per_row
+        self._filled = rows % plan.rows_per_block * bytes_per_row
+        self._left = (samples - rows) * bytes_per_row
         self._full: list[int] = []
         self._taken = rows // plan.rows_per_block
 
-    def update(self, array: Array) -> None:
-        """Take in rows: a C-contiguous array `(n, ...)`."""
-        start = 0
-        while start < len(array):
-            stop = min(len(array), start + self._rows_per_block - self.rows % self._rows_per_block)
-            self.open = checksum(array[start:stop], self.open)
-            self.rows += stop - start
-            if self.rows % self._rows_per_block == 0 or self.rows == self._samples:
+    def update(self, content: memoryview) -> None:
+        """Take in the bytes of whole rows."""
+        while len(content):
+            taken = content[: self._block_bytes - self._filled]
+            content = content[len(taken) :]
+            self.open = crc32(taken, self.open)
+            self._filled += len(taken)
+            self._left -= len(taken)
+            if self._filled == self._block_bytes or not self._left:
                 self._full.append(self.open)
-                self.open = 0
-            start = stop
+                self.open = self._filled = 0
 
     def take_full(self) -> tuple[int, list[int]]:
         """The first block that became full since the last call, and the checksums from it on."""

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from actscope.errors import DiskFullError
 from actscope.protocol import Array
 from actscope.store import space
-from actscope.store.checksums import SLOTS, RunningChecksum, free_slot, plan_checksums
+from actscope.store.checksums import SLOTS, RunningChecksum, bytes_of, free_slot, plan_checksums
 from actscope.store.locking import open_locked
 from actscope.store.opening import open_target, partial_path
 from actscope.store.schema import RecordingPlan
@@ -25,6 +26,7 @@ GATHERED_BYTES_PER_TENSOR = 2**20
 GATHERED_BYTES = 64 * 2**20
 MAXIMUM_BUFFERS = 512
 MAXIMUM_BYTES_PER_CALL = 2**30
+BYTES_WORTH_A_THREAD = 2**18
 SECONDS_BETWEEN_COMMITS = 1.0
 
 
@@ -58,9 +60,12 @@ class Writer:
         self._replaced = target.replaced
         self._is_named = not target.is_new
         self._checksums = [
-            RunningChecksum(sums, plan.samples, target.rows, open_block)
-            for sums, open_block in zip(plan_checksums(plan), target.open_blocks, strict=True)
+            RunningChecksum(sums, (tensor.bytes_per_sample, plan.samples), target.rows, opened)
+            for sums, tensor, opened in zip(
+                plan_checksums(plan), plan.tensors, target.open_blocks, strict=True
+            )
         ]
+        self._summing = ThreadPoolExecutor(1, "actscope-checksums")
         self._slots = list(target.slots)
         self._gathered: list[Sequence[Array]] = []
         self._gathered_rows = 0
@@ -117,13 +122,25 @@ class Writer:
             zip(self._plan.tensors, self._offsets.tensors, strict=True)
         ):
             if tensor.bytes_per_sample:
-                offset = start + self.written * tensor.bytes_per_sample
-                arrays = [batch[position] for batch in self._gathered]
-                for array in arrays:
-                    self._checksums[position].update(array)
-                _write_at(self._descriptor, arrays, offset)
+                buffers = [bytes_of(batch[position]) for batch in self._gathered]
+                self._write_tensor(
+                    position, buffers, start + self.written * tensor.bytes_per_sample
+                )
         self.written += self._gathered_rows
         self._gathered, self._gathered_rows = [], 0
+
+    def _write_tensor(self, position: int, buffers: list[memoryview], offset: int) -> None:
+        """Write a tensor's next rows; large batches are summed up beside it, in a thread."""
+        running = self._checksums[position]
+        if len(buffers[0]) < BYTES_WORTH_A_THREAD:
+            _update(running, buffers)
+            _write_at(self._descriptor, list(buffers), offset)
+            return
+        summing = self._summing.submit(_update, running, buffers)
+        try:
+            _write_at(self._descriptor, list(buffers), offset)
+        finally:
+            summing.result()
 
     def _write_checksums(self) -> None:
         """Those of the blocks that became full, and, in the free slot, those of the open ones."""
@@ -150,7 +167,7 @@ class Writer:
             self._write_numbers([0] * SLOTS, "<u4", offset)
 
     def _write_numbers(self, values: Sequence[int], dtype: str, offset: int) -> None:
-        _write_at(self._descriptor, [np.array(values, dtype)], offset)
+        _write_at(self._descriptor, [bytes_of(np.array(values, dtype))], offset)
 
     def close(self) -> None:
         """Let go of the file; rows that were not committed are not there.
@@ -162,6 +179,7 @@ class Writer:
         if not self._is_named:
             partial_path(self.path).unlink(missing_ok=True)
         self._let_go_of_replaced()
+        self._summing.shutdown()
         os.close(self._descriptor)
         self._descriptor = -1
 
@@ -185,9 +203,13 @@ def _synchronise_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _write_at(descriptor: int, arrays: Sequence[Array], offset: int) -> None:
-    """Write arrays one after another from `offset`, whatever the system writes at a time."""
-    buffers = [memoryview(array.reshape(-1).view(np.uint8)) for array in arrays if array.nbytes]
+def _update(running: RunningChecksum, buffers: Sequence[memoryview]) -> None:
+    for buffer in buffers:
+        running.update(buffer)
+
+
+def _write_at(descriptor: int, buffers: list[memoryview], offset: int) -> None:
+    """Write bytes one after another from `offset`, whatever the system writes at a time."""
     while buffers:
         try:
             written = _write_some(descriptor, buffers, offset)
