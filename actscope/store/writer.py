@@ -8,8 +8,7 @@ are on the disk.
 import os
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ GATHERED_BYTES_PER_TENSOR = 2**20
 GATHERED_BYTES = 64 * 2**20
 MAXIMUM_BUFFERS = 512
 MAXIMUM_BYTES_PER_CALL = 2**30
-BYTES_WORTH_A_THREAD = 2**18
+PIECE_BYTES = 2**18
 SECONDS_BETWEEN_COMMITS = 1.0
 
 
@@ -65,7 +64,6 @@ class Writer:
                 plan_checksums(plan), plan.tensors, target.open_blocks, strict=True
             )
         ]
-        self._summing = ThreadPoolExecutor(1, "actscope-checksums")
         self._slots = list(target.slots)
         self._gathered: list[Sequence[Array]] = []
         self._gathered_rows = 0
@@ -130,17 +128,13 @@ class Writer:
         self._gathered, self._gathered_rows = [], 0
 
     def _write_tensor(self, position: int, buffers: list[memoryview], offset: int) -> None:
-        """Write a tensor's next rows; large batches are summed up beside it, in a thread."""
-        running = self._checksums[position]
-        if len(buffers[0]) < BYTES_WORTH_A_THREAD:
-            _update(running, buffers)
-            _write_at(self._descriptor, list(buffers), offset)
-            return
-        summing = self._summing.submit(_update, running, buffers)
-        try:
-            _write_at(self._descriptor, list(buffers), offset)
-        finally:
-            summing.result()
+        """Write a tensor's next rows, each piece while summing it up still has it in the cache."""
+        for piece in _pieces(buffers):
+            for part in piece:
+                self._checksums[position].update(part)
+            size = sum(map(len, piece))
+            _write_at(self._descriptor, piece, offset)
+            offset += size
 
     def _write_checksums(self) -> None:
         """Those of the blocks that became full, and, in the free slot, those of the open ones."""
@@ -179,7 +173,6 @@ class Writer:
         if not self._is_named:
             partial_path(self.path).unlink(missing_ok=True)
         self._let_go_of_replaced()
-        self._summing.shutdown()
         os.close(self._descriptor)
         self._descriptor = -1
 
@@ -203,9 +196,19 @@ def _synchronise_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _update(running: RunningChecksum, buffers: Sequence[memoryview]) -> None:
+def _pieces(buffers: Sequence[memoryview]) -> Iterator[list[memoryview]]:
+    """The same bytes, a few buffers or a part of one at a time."""
+    piece: list[memoryview] = []
+    size = 0
     for buffer in buffers:
-        running.update(buffer)
+        for start in range(0, len(buffer), PIECE_BYTES):
+            piece.append(buffer[start : start + PIECE_BYTES])
+            size += len(piece[-1])
+            if size >= PIECE_BYTES:
+                yield piece
+                piece, size = [], 0
+    if piece:
+        yield piece
 
 
 def _write_at(descriptor: int, buffers: list[memoryview], offset: int) -> None:
