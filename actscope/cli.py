@@ -162,9 +162,11 @@ def extract(
     """
     from actscope import listing
     from actscope.sources import open_source
-    from actscope.store.writer import check_output
+    from actscope.store.opening import check_recording_output
 
-    check_output(output, overwrite=options["overwrite"])
+    rows = check_recording_output(output, overwrite=options["overwrite"])
+    if rows:
+        click.echo(f"{output} holds {rows:,} samples: going on from there", err=True)
     adapter, loaded = _load(model, backend, structure_only=False)
     source = open_source(data, adapter.inputs(loaded))
 
@@ -277,7 +279,7 @@ def _draw(
     overwrite: bool,
     **options: Any,
 ) -> None:
-    from actscope.store.writer import check_output
+    from actscope.store.opening import check_output
 
     check_output(output, overwrite=overwrite)
     with actscope.open(file) as recording:

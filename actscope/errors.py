@@ -57,6 +57,14 @@ class OutputExistsError(ActscopeError, FileExistsError):
     """The file to write exists, and overwriting it was not asked for."""
 
 
+class OutputInUseError(ActscopeError, BlockingIOError):
+    """The file to write is being written by another run."""
+
+
+class ResumeError(ActscopeError, ValueError):
+    """An unfinished recording differs from the one that would go on with it."""
+
+
 class DiskFullError(ActscopeError, OSError):
     """The disk has no room for the recording."""
 

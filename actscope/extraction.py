@@ -30,9 +30,10 @@ from actscope.registry import adapter_for
 from actscope.request import DEFAULT_BATCH_SIZE, Request
 from actscope.selection import Selection, select
 from actscope.store import schema
+from actscope.store.opening import check_recording_output
 from actscope.store.reader import Recording, open_recording
 from actscope.store.schema import RecordingPlan, TensorPlan
-from actscope.store.writer import Writer, check_output
+from actscope.store.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     The model's weights, state and training settings stay as they are. Memory stays flat: a few
     batches are under way at any time, whatever the number of samples.
 
+    Where the file holds a part of the same run, which broke off, the call goes on from there, and
+    the finished file is what an uninterrupted run gives. Data that are not indexed by row, such as
+    a generator, are read past what is there, with a warning.
+
     Args:
         model: a model that an installed adapter knows, such as any Keras 3 model.
         data: an array `(N, ...)` or anything sliced like one (a memory map, an HDF5 dataset); a
@@ -115,7 +120,10 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         The finished recording, opened.
 
     Raises:
-        OutputExistsError: the file exists and `overwrite` is false.
+        OutputExistsError: the file exists, is no unfinished recording, and `overwrite` is false.
+        OutputInUseError: another run is writing the file.
+        ResumeError: the file is an unfinished recording of other data, another model or another
+            selection; every difference is named.
         UnknownLayerError: a pattern matches no layer.
         SelectionError: the selection takes nothing that can be recorded.
         ReductionError: a reduction is malformed or does not fit.
@@ -125,7 +133,7 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         DiskFullError: the disk has no room; known before anything is computed.
     """
     path = Path(path)
-    check_output(path, overwrite=overwrite)
+    check_recording_output(path, overwrite=overwrite)
     request = Request(layers, reduce, dtype, gradients, y, batch_size, ids, labels, store_inputs)
     adapter = adapter_for(model)
     feed = feed_for(adapter, model, data, samples)
@@ -136,7 +144,8 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         Writer(path, run.plan, overwrite=overwrite) as writer,
         progress_bar(path.name, feed.samples, run.plan.bytes_per_sample, shown=progress) as advance,
     ):
-        overflows = record_run(run, feed, writer, advance)
+        advance(writer.committed)
+        overflows = record_run(run, feed, writer, advance, start=writer.committed)
     warn_of_overflows(run, overflows)
     return open_recording(path)
 
@@ -178,15 +187,22 @@ def prepare(adapter: Adapter, model: Any, feed: Feed, request: Request) -> Run:
     return Run(plan, tuple(wanted), step, batch_size, len(inputs), targets)
 
 
-def record_run(run: Run, feed: Feed, writer: Writer, advance: Callable[[int], None]) -> list[int]:
-    """Run over all the data; returns how many values of each tensor that may overflow did."""
+def record_run(
+    run: Run, feed: Feed, writer: Writer, advance: Callable[[int], None], *, start: int = 0
+) -> list[int]:
+    """Run over the data from the row `start` on.
+
+    Returns:
+        How many values of each tensor that may overflow did.
+    """
     return record(
-        with_targets(feed.batches(run.batch_size), run.targets),
+        with_targets(feed.batches(run.batch_size, start), run.targets, start),
         run.step,
         writer,
         batch_size=run.batch_size,
         stored_inputs=range(run.stored_inputs),
         on_batch=advance,
+        done=start,
     )
 
 

@@ -7,6 +7,7 @@ imported here.
 import hashlib
 import itertools
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from actscope.axes import shape_text
-from actscope.errors import DataError
+from actscope.errors import ActscopeWarning, DataError
 from actscope.protocol import Array, InputInfo, Inputs
 
 HASHED_ROWS = 16
@@ -27,14 +28,15 @@ class Feed:
     Attributes:
         samples: how many samples there are.
         example: the first few samples.
-        batches: given a size, yields the flat inputs of one batch after another, each of that
-            size but the last, which may be smaller. Can be called once.
+        batches: given a size and a first row, yields the flat inputs of one batch after another
+            from that row on, each of that size but the last, which may be smaller. Can be called
+            once.
         fingerprint: what tells these data from others, as far as that is cheap.
     """
 
     samples: int
     example: Inputs
-    batches: Callable[[int], Iterator[tuple[Array, ...]]]
+    batches: Callable[[int, int], Iterator[tuple[Array, ...]]]
     fingerprint: Mapping[str, Any]
 
 
@@ -90,8 +92,8 @@ def _feed_arrays(inputs: Inputs, samples: int | None) -> Feed:
     if total == 0:
         raise DataError("the data hold no samples")
 
-    def batches(size: int) -> Iterator[tuple[Array, ...]]:
-        for start in range(0, total, size):
+    def batches(size: int, first: int) -> Iterator[tuple[Array, ...]]:
+        for start in range(first, total, size):
             yield _rows(inputs, start, min(start + size, total))
 
     example = Inputs(_rows(inputs, 0, min(HASHED_ROWS, total)), inputs.names, inputs.single)
@@ -137,7 +139,7 @@ def _fingerprint(kind: str, inputs: Inputs, total: int, sampled: Iterable[Array]
 
 
 def _feed_stream(data: Any, inputs: int | None, samples: int | None) -> Feed:
-    chunks = (_unpack(chunk, inputs) for chunk in _chunks(data))
+    chunks = _unpacked(_chunks(data), inputs)
     first = next(chunks, None)
     if first is None:
         raise DataError("the data hold no batches")
@@ -150,16 +152,42 @@ def _feed_stream(data: Any, inputs: int | None, samples: int | None) -> Feed:
         tuple(array[:HASHED_ROWS] for array in first.arrays), first.names, first.single
     )
 
-    def batches(size: int) -> Iterator[tuple[Array, ...]]:
-        return rebatch((chunk.arrays for chunk in itertools.chain([first], chunks)), size, total)
+    def batches(size: int, start: int) -> Iterator[tuple[Array, ...]]:
+        passed = 0
+        later: Iterator[Inputs] = itertools.chain([first], chunks)
+        if start and _is_py_dataset(data):
+            # By Keras's contract all of its batches but the last are of one length.
+            place = start // len(first)
+            passed = place * len(first)
+            later = _unpacked(_chunks(data, place), inputs)
+        elif start:
+            _tell_of_reading_past(data, start)
+        return rebatch(_without(later, start - passed), size, total, start)
 
     fingerprint = _fingerprint(type(data).__name__, example, total, example.arrays)
     return Feed(total, example, batches, fingerprint)
 
 
-def _chunks(data: Any) -> Iterator[Any]:
+def _without(chunks: Iterable[Inputs], rows: int) -> Iterator[tuple[Array, ...]]:
+    """The arrays of the chunks, without their first `rows` rows."""
+    for chunk in chunks:
+        if rows < len(chunk):
+            yield tuple(array[rows:] for array in chunk.arrays)
+        rows = max(0, rows - len(chunk))
+
+
+def _tell_of_reading_past(data: Any, rows: int) -> None:
+    warnings.warn(
+        f"going on after {rows:,} samples: a {type(data).__name__} cannot be indexed by row, so "
+        "these are read again and passed over",
+        ActscopeWarning,
+        stacklevel=4,
+    )
+
+
+def _chunks(data: Any, start: int = 0) -> Iterator[Any]:
     if _is_py_dataset(data):
-        return (data[position] for position in range(data.num_batches))
+        return (data[position] for position in range(start, data.num_batches))
     if hasattr(data, "as_numpy_iterator"):
         return iter(data.as_numpy_iterator())
     if not isinstance(data, Iterable):
@@ -173,6 +201,10 @@ def _chunks(data: Any) -> Iterator[Any]:
 def _is_py_dataset(data: Any) -> bool:
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(data, keras.utils.PyDataset)
+
+
+def _unpacked(chunks: Iterable[Any], inputs: int | None) -> Iterator[Inputs]:
+    return (_unpack(chunk, inputs) for chunk in chunks)
 
 
 def _unpack(chunk: Any, inputs: int | None) -> Inputs:
@@ -215,15 +247,15 @@ def _count_loader(loader: Any) -> int | None:
 
 
 def rebatch(
-    chunks: Iterable[tuple[Array, ...]], size: int, total: int
+    chunks: Iterable[tuple[Array, ...]], size: int, total: int, given: int = 0
 ) -> Iterator[tuple[Array, ...]]:
-    """Chunks of any lengths as batches of `size` rows, `total` rows in all.
+    """Chunks of any lengths as batches of `size` rows, until with those before `total` are given.
 
     Raises:
         DataError: the chunks end before `total` rows.
     """
     pending: list[tuple[Array, ...]] = []
-    waiting = given = 0
+    waiting = 0
     for chunk in chunks:
         lengths = {len(array) for array in chunk}
         if len(lengths) > 1:

@@ -93,6 +93,7 @@ def record(
     batch_size: int,
     stored_inputs: Sequence[int],
     on_batch: Callable[[int], None],
+    done: int = 0,
 ) -> list[int]:
     """Run every batch through the step and write what comes out.
 
@@ -103,6 +104,7 @@ def record(
         batch_size: rows of a whole batch; a shorter one is padded, and trimmed again.
         stored_inputs: positions of the inputs to store.
         on_batch: called with the number of samples after each batch.
+        done: how many samples were recorded before these.
 
     Returns:
         For each tensor that may overflow, in the step's order, how many values became infinite.
@@ -111,7 +113,7 @@ def record(
     overflows: list[int] = []
     try:
         with closing(read_ahead(batches, BATCHES_READ_AHEAD)) as ahead:
-            for inputs, fetched in _run(ahead, step, batch_size):
+            for inputs, fetched in _run(ahead, step, batch_size, done):
                 rows = len(inputs[0])
                 kept = [inputs[position] for position in stored_inputs]
                 writing.put([*kept, *(output[:rows] for output in fetched.outputs)])
@@ -128,11 +130,10 @@ def record(
 
 
 def _run(
-    batches: Iterable[tuple[Array, ...]], step: Step, batch_size: int
+    batches: Iterable[tuple[Array, ...]], step: Step, batch_size: int, done: int
 ) -> Iterator[tuple[tuple[Array, ...], Fetched]]:
     """Each batch with its outputs, the next one launched before the last is fetched."""
     ahead = None
-    done = 0
     for inputs in batches:
         launched = _guarded(step.launch, pad(inputs, batch_size), done)
         if ahead is not None:

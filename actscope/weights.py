@@ -37,7 +37,7 @@ def weight_gradients(
     feed = feed_for(adapter, model, x)
     example, targets = feed.example, packed_targets(y, feed.samples)
     totals: dict[str, Array] = {}
-    for arrays in with_targets(feed.batches(batch_size), targets.arrays):
+    for arrays in with_targets(feed.batches(batch_size, 0), targets.arrays):
         count = len(example.arrays)
         gradients = adapter.weight_gradients(
             model,

@@ -256,6 +256,30 @@ def test_an_interrupt_keeps_committed_rows_and_can_be_read_meanwhile(tmp_path):
 
 
 @needs_keras
+def test_the_same_command_goes_on_after_a_kill(tmp_path):
+    path = tmp_path / "run.h5"
+    np.save(tmp_path / "x.npy", np.zeros((30_000, 28, 28, 1), np.float32))
+    words = ["extract", DEMO / "digits.keras", tmp_path / "x.npy", "-o", path]
+    words += ["--layers", "dense_1", "--backend", BACKEND, "--batch-size", 1]
+    running = subprocess.Popen([*COMMAND, *map(str, words)])
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline, "no rows were committed"
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    committed = actscope.open(path).samples
+    assert committed
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    assert f"holds {committed:,} samples: going on from there" in done.stderr
+    recording = actscope.open(path)
+    assert recording.complete
+    assert (recording["dense_1"][:] == recording["dense_1"][0]).all()
+
+
+@needs_keras
 def test_the_demo(tmp_path):
     done = run("demo", "-o", tmp_path / "demo", "--backend", BACKEND)
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,8 @@ from actscope import errors
         (errors.MissingFileError, FileNotFoundError),
         (errors.OutputExistsError, FileExistsError),
         (errors.DiskFullError, OSError),
+        (errors.OutputInUseError, OSError),
+        (errors.ResumeError, ValueError),
         (errors.BackendError, ImportError),
         (errors.DataError, ValueError),
     ],

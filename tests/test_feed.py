@@ -10,7 +10,7 @@ from actscope.protocol import InputInfo, Inputs
 
 
 def joined(feed, size):
-    batches = list(feed.batches(size))
+    batches = list(feed.batches(size, 0))
     assert all(len(batch[0]) == size for batch in batches[:-1])
     return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
@@ -31,6 +31,21 @@ def test_rebatching_keeps_every_row_in_order(lengths, size, data):
     if batches:
         np.testing.assert_array_equal(np.concatenate([b[0] for b in batches]), rows[:total])
         np.testing.assert_array_equal(np.concatenate([b[1] for b in batches]), rows[:total] * 2)
+
+
+@pytest.mark.parametrize("start", [0, 4, 8, 20, 22])
+def test_batches_from_a_row_on_are_the_later_ones(start):
+    array = np.arange(23)
+    for source in (array, iter(np.array_split(array, 6))):
+        feed = open_feed(source, 1, 23)
+        if start and source is not array:
+            with pytest.warns(UserWarning, match="read again and passed over"):
+                batches = list(feed.batches(4, start))
+        else:
+            batches = list(feed.batches(4, start))
+        assert len(batches) == -(-(23 - start) // 4)
+        assert all(len(batch[0]) == 4 for batch in batches[:-1])
+        np.testing.assert_array_equal(np.concatenate([b[0] for b in batches]), array[start:])
 
 
 def test_a_stream_that_ends_early_says_so():

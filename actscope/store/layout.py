@@ -4,15 +4,18 @@ After this the HDF5 library never touches the file again: rows and their count a
 offsets returned here, so the metadata cannot be torn whenever the process dies.
 """
 
+import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from actscope.dtypes import raw_dtype
 from actscope.store import schema
+from actscope.store.checksums import SLOTS, plan_checksums
 from actscope.store.schema import RecordingPlan, TensorPlan
 
 ALIGNMENT = 4096
@@ -21,17 +24,76 @@ ALIGNMENT = 4096
 
 @dataclass(frozen=True)
 class Offsets:
-    """Where in the file the bytes go: the row count, and the first row of each tensor."""
+    """Where in the file the bytes go.
+
+    Attributes:
+        rows: the count of committed rows.
+        tensors: the first row of each tensor.
+        slots: how many rows each slot of the checksums is good for.
+        checksums: the checksums of each tensor.
+    """
 
     rows: int
     tensors: tuple[int, ...]
+    slots: int
+    checksums: tuple[int, ...]
 
 
-def create(path: Path, plan: RecordingPlan) -> Offsets:
-    """Write the file `path` for `plan`, with no rows committed, and return its offsets."""
-    with h5py.File(
-        path, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT, locking=False
-    ) as file:
+class _Surface(io.FileIO):
+    """A file for the HDF5 library in which writing does not fail: it would crash when it did.
+
+    Attributes:
+        error: what went wrong first, to be raised once the library has let go.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "r+b", closefd=False)
+        self.error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write all of it, or note why not."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = self.error or error
+        return size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Change the size, or note why not."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return self.tell()
+
+
+def create(descriptor: int, plan: RecordingPlan) -> Offsets:
+    """Lay out the recording for `plan`, with no rows committed, in an open file.
+
+    Returns:
+        Where its bytes go.
+
+    Raises:
+        OSError: the disk is full, or fails otherwise.
+    """
+    os.ftruncate(descriptor, 0)
+    surface = _Surface(descriptor)
+    try:
+        offsets = _create(surface, plan)
+    except Exception:
+        if surface.error is None:
+            raise
+    if surface.error is not None:
+        raise surface.error
+    return offsets
+
+
+def _create(surface: _Surface, plan: RecordingPlan) -> Offsets:
+    alignment = {"alignment_threshold": ALIGNMENT, "alignment_interval": ALIGNMENT}
+    with h5py.File(surface, "w", **alignment) as file:
         file.attrs[schema.ENCODING_TYPE] = schema.ENCODING
         file.attrs[schema.ENCODING_VERSION] = schema.VERSION
         file.attrs[schema.PROVENANCE] = plan.provenance
@@ -42,9 +104,25 @@ def create(path: Path, plan: RecordingPlan) -> Offsets:
         sample[...] = np.arange(plan.samples)
         sample.make_scale(schema.SAMPLE)
         _write_samples(file.create_group(schema.SAMPLES), plan, sample)
-        datasets = _create_tensors(file, plan, sample)
+        _create_tensors(file, plan, sample)
+        _create_checksums(file.create_group(schema.CHECKSUMS), plan)
+        return offsets_in(file, plan)
+
+
+def offsets_in(file: h5py.File, plan: RecordingPlan) -> Offsets:
+    """The places in a file that was laid out for `plan`."""
+
+    def offset(name: str) -> int:
         # A dataset without elements has no place in the file, and nothing is written to it.
-        return Offsets(rows.id.get_offset(), tuple(data.id.get_offset() or 0 for data in datasets))
+        return file[name].id.get_offset() or 0
+
+    sums = plan_checksums(plan)
+    return Offsets(
+        rows=offset(schema.ROWS),
+        tensors=tuple(offset(tensor.dataset) for tensor in plan.tensors),
+        slots=offset(f"{schema.CHECKSUMS}/{schema.SLOTS}"),
+        checksums=tuple(offset(f"{schema.CHECKSUMS}/{entry.name}") for entry in sums),
+    )
 
 
 def _dataset(
@@ -90,19 +168,13 @@ def fixed_text(values: Sequence[str]) -> np.ndarray:
     return np.array(encoded, dtype=f"S{max(1, *map(len, encoded))}" if encoded else "S1")
 
 
-def _create_tensors(
-    file: h5py.File, plan: RecordingPlan, sample: h5py.Dataset
-) -> list[h5py.Dataset]:
-    scales: dict[str, tuple[str, ...]] = {}
+def _create_tensors(file: h5py.File, plan: RecordingPlan, sample: h5py.Dataset) -> None:
     for name in dict.fromkeys(tensor.group for tensor in plan.tensors):
-        _write_attributes(file.require_group(name), plan.groups.get(name, {}))
+        group = file.require_group(name)
+        _write_attributes(group, plan.groups.get(name, {}))
         members = [tensor for tensor in plan.tensors if tensor.group == name]
-        for tensor, names in zip(members, schema.scale_names(members), strict=True):
-            scales[tensor.dataset] = names
-    return [
-        _create_tensor(file[tensor.group], plan.samples, tensor, scales[tensor.dataset], sample)
-        for tensor in plan.tensors
-    ]
+        for tensor, scales in zip(members, schema.scale_names(members), strict=True):
+            _create_tensor(group, plan.samples, tensor, scales, sample)
 
 
 def _create_tensor(
@@ -111,7 +183,7 @@ def _create_tensor(
     tensor: TensorPlan,
     scales: Sequence[str],
     sample: h5py.Dataset,
-) -> h5py.Dataset:
+) -> None:
     dataset = _dataset(group, tensor.name, (samples, *tensor.shape), type_of(tensor.dtype))
     _write_attributes(dataset, tensor.attributes)
     dataset.attrs[schema.DTYPE] = tensor.dtype
@@ -123,7 +195,31 @@ def _create_tensor(
     for position, (scale, length) in enumerate(zip(scales, tensor.shape, strict=True), start=1):
         dataset.dims[position].label = tensor.axes[position - 1]
         dataset.dims[position].attach_scale(_axis(group, scale, length))
-    return dataset
+
+
+def _create_checksums(group: h5py.Group, plan: RecordingPlan) -> None:
+    """One dataset of checksums per tensor, and the row counts of their slots, all zero."""
+    _write_attributes(
+        group,
+        {
+            schema.ENCODING_TYPE: schema.CHECKSUMS,
+            schema.ENCODING_VERSION: schema.VERSION,
+            schema.ALGORITHM: "crc32",
+        },
+    )
+    slots = _dataset(group, schema.SLOTS, (SLOTS,), h5py.h5t.STD_I64LE)
+    slots[...] = 0
+    slots.dims[0].attach_scale(_axis(group, schema.SLOT, SLOTS))
+    lengths: list[int] = []
+    for sums in plan_checksums(plan):
+        if sums.entries not in lengths:
+            lengths.append(sums.entries)
+        scale = f"{schema.BLOCK}_{lengths.index(sums.entries)}"
+        dataset = _dataset(group, sums.name, (sums.entries,), h5py.h5t.STD_U32LE)
+        dataset[...] = 0
+        dataset.attrs[schema.DATASET] = sums.tensor
+        dataset.attrs[schema.ROWS_PER_BLOCK] = sums.rows_per_block
+        dataset.dims[0].attach_scale(_axis(group, scale, sums.entries))
 
 
 def _axis(group: h5py.Group, name: str, length: int) -> h5py.Dataset:

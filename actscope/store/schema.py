@@ -31,6 +31,10 @@ INPUT = "input"
 LAYERS = "layers"
 OUTPUT = "output"
 GRADIENT = "gradient"
+CHECKSUMS = "checksums"
+SLOTS = "slots"
+SLOT = "slot"
+BLOCK = "block"
 
 PATH = "path"
 CLASS_NAME = "class-name"
@@ -43,6 +47,9 @@ DATA_FORMAT = "data-format"
 DTYPE = "dtype"
 REDUCTION = "reduction"
 UNREDUCED_SHAPE = "unreduced-shape"
+ALGORITHM = "algorithm"
+DATASET = "dataset"
+ROWS_PER_BLOCK = "rows-per-block"
 
 ACTIVATION = "activation"
 
@@ -51,6 +58,7 @@ DIMENSION_WITHOUT_VARIABLE = "This is a netCDF dimension but not a netCDF variab
 
 MAXIMUM_AXES = 8
 MAXIMUM_PATH = 1000
+MAXIMUM_ATTRIBUTE = 64 * 2**10
 MAXIMUM_PROVENANCE = 16 * 2**20
 
 _RESERVED_IN_LAYER = (OUTPUT, GRADIENT, "statistics")

@@ -31,6 +31,11 @@ def check_free(folder: Path, needed: int, freed: int = 0) -> None:
         )
 
 
+def is_full(error: OSError) -> bool:
+    """Whether an error means that there is no more room, on the disk or for this user."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def reserve(descriptor: int, size: int, folder: Path) -> None:
     """Allocate the blocks of an open file, where the system can, so that writing cannot fail.
 
@@ -42,11 +47,16 @@ def reserve(descriptor: int, size: int, folder: Path) -> None:
     try:
         os.posix_fallocate(descriptor, 0, size)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if is_full(error):
             check_free(folder, size)
-            raise DiskFullError(
-                f"the recording needs {size:,} bytes and they cannot be reserved in {folder} "
-                f"({error.strerror}): select fewer layers or samples, or write to another disk"
-            ) from error
+            raise cannot_be_reserved(size, folder, error) from error
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
+
+
+def cannot_be_reserved(size: int, folder: Path, error: OSError) -> DiskFullError:
+    """The error for a recording of `size` bytes that the disk turned out not to hold."""
+    return DiskFullError(
+        f"the recording needs {size:,} bytes and they cannot be reserved in {folder} "
+        f"({error.strerror}): select fewer layers or samples, or write to another disk"
+    )

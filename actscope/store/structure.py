@@ -20,13 +20,13 @@ from actscope.store import schema
 from actscope.store.layout import type_of
 
 MAXIMUM_MEMBERS = 1_000_000
-MAXIMUM_ATTRIBUTE = 64 * 2**10
 
 
 @dataclass(frozen=True)
 class StoredTensor:
     """A dataset with a row per sample: where its bytes are and what they mean."""
 
+    dataset: str
     shape: tuple[int, ...]
     dtype: str
     axes: tuple[str, ...]
@@ -52,6 +52,7 @@ class StoredTensor:
 class Structure:
     """What a recording holds, apart from the activations themselves."""
 
+    version: str
     rows: int
     samples: int
     provenance: str
@@ -61,6 +62,11 @@ class Structure:
     inputs: tuple[StoredTensor, ...]
     outputs: tuple[StoredTensor, ...]
     gradients: tuple[StoredTensor, ...]
+
+    @property
+    def tensors(self) -> tuple[StoredTensor, ...]:
+        """Every dataset with a row per sample."""
+        return (*self.inputs, *self.outputs, *self.gradients)
 
 
 def read_structure(path: Path) -> Structure:
@@ -73,10 +79,11 @@ def read_structure(path: Path) -> Structure:
         raise FormatError(f"{path} is a folder, not an actscope recording")
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            _check_encoding(file, path)
+            version = _checked_version(file, path)
             samples = _samples(file, path)
             tensors = tuple(_tensors(file, samples, path))
             return Structure(
+                version=version,
                 rows=_rows(file, samples, path),
                 samples=samples,
                 provenance=_text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE),
@@ -104,7 +111,7 @@ def is_recording(path: Path) -> bool:
     return True
 
 
-def _check_encoding(file: h5py.File, path: Path) -> None:
+def _checked_version(file: h5py.File, path: Path) -> str:
     if schema.ENCODING_TYPE not in file.attrs or (
         _text(file, schema.ENCODING_TYPE, path) != schema.ENCODING
     ):
@@ -112,7 +119,9 @@ def _check_encoding(file: h5py.File, path: Path) -> None:
             f"{path} is an HDF5 file but not an actscope recording: its attribute "
             f"{schema.ENCODING_TYPE!r} is not {schema.ENCODING!r}"
         )
-    schema.check_version(_text(file, schema.ENCODING_VERSION, path), str(path))
+    version = _text(file, schema.ENCODING_VERSION, path)
+    schema.check_version(version, str(path))
+    return version
 
 
 def _attribute(target: h5py.HLObject, name: str, path: Path) -> tuple[h5py.h5a.AttrID, str]:
@@ -123,7 +132,9 @@ def _attribute(target: h5py.HLObject, name: str, path: Path) -> tuple[h5py.h5a.A
     return target.attrs.get_id(name), where
 
 
-def _text(target: h5py.HLObject, name: str, path: Path, limit: int = MAXIMUM_ATTRIBUTE) -> str:
+def _text(
+    target: h5py.HLObject, name: str, path: Path, limit: int = schema.MAXIMUM_ATTRIBUTE
+) -> str:
     """A text attribute; its kind and extent are checked before it is read."""
     attribute, where = _attribute(target, name, path)
     kind = h5py.check_string_dtype(attribute.dtype)
@@ -299,6 +310,7 @@ def _stored(dataset: h5py.Dataset, samples: int, path: Path) -> dict[str, Any]:
     if dataset.shape[0] != samples:
         raise FormatError(f"{where} has {dataset.shape[0]} rows where /sample has {samples}")
     return {
+        "dataset": dataset.name,
         "shape": tuple(int(length) for length in dataset.shape[1:]),
         "dtype": dtype,
         "axes": axes,

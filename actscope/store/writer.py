@@ -5,73 +5,70 @@ small, without the HDF5 library and without a copy. `/rows` is moved only after 
 are on the disk.
 """
 
-import errno
 import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from actscope.errors import DiskFullError, OutputExistsError
+from actscope.errors import DiskFullError
 from actscope.protocol import Array
-from actscope.store import layout, space
+from actscope.store import space
+from actscope.store.checksums import SLOTS, RunningChecksum, bytes_of, free_slot, plan_checksums
+from actscope.store.locking import open_locked
+from actscope.store.opening import open_target, partial_path
 from actscope.store.schema import RecordingPlan
 
 GATHERED_BYTES_PER_TENSOR = 2**20
 GATHERED_BYTES = 64 * 2**20
 MAXIMUM_BUFFERS = 512
 MAXIMUM_BYTES_PER_CALL = 2**30
-METADATA_BYTES_PER_TENSOR = 16 * 2**10
+PIECE_BYTES = 2**18
 SECONDS_BETWEEN_COMMITS = 1.0
 
 
-def partial_path(path: Path) -> Path:
-    """Where a recording is laid out before it gets its name."""
-    return path.with_name(path.name + ".partial")
-
-
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse an output that exists or whose folder does not.
-
-    Raises:
-        OutputExistsError: the file exists and `overwrite` is false.
-    """
-    if path.is_dir():
-        raise OutputExistsError(f"{path} is a folder: name a file to write, such as {path}/run.h5")
-    if path.exists() and not overwrite:
-        raise OutputExistsError(
-            f"{path} exists: choose another name, or overwrite it (overwrite=True, --overwrite)"
-        )
-
-
 class Writer:
-    """A recording that is being written, open for appending rows."""
+    """A recording that is being written, open for appending rows.
+
+    Attributes:
+        written: rows that were handed to the system.
+        committed: rows that no crash loses any more.
+    """
 
     def __init__(self, path: Path, plan: RecordingPlan, *, overwrite: bool = False) -> None:
-        """Lay out the whole file and reserve its room, under a temporary name.
+        """Lay out the whole file and reserve its room, or go on with an unfinished one.
 
-        It gets its own name with the first commit: until then a file to be replaced stays.
+        A new file has a temporary name until the first commit: until then a file to be replaced
+        stays. An unfinished recording of the same plan is gone on with, unless it is to be
+        overwritten: `committed` then says from which row.
 
         Raises:
             OutputExistsError: the file exists and `overwrite` is false.
+            OutputInUseError: another run is writing it.
+            ResumeError: the file is an unfinished recording that differs from `plan`.
             DiskFullError: the disk has no room for all rows.
         """
-        check_output(path, overwrite=overwrite)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        overhead = len(plan.provenance) + METADATA_BYTES_PER_TENSOR * (len(plan.tensors) + 1)
-        replaced = path.stat().st_size if path.exists() else 0
-        space.check_free(path.parent, plan.samples * plan.bytes_per_sample + overhead, replaced)
+        target = open_target(path, plan, overwrite=overwrite)
         self.path = path
+        self.written = self.committed = target.rows
         self._plan = plan
-        self._offsets = _lay_out(path, plan)
-        self._descriptor = _open(partial_path(path))
+        self._offsets = target.offsets
+        self._descriptor = target.descriptor
+        self._replaced = target.replaced
+        self._is_named = not target.is_new
+        self._checksums = [
+            RunningChecksum(sums, (tensor.bytes_per_sample, plan.samples), target.rows, opened)
+            for sums, tensor, opened in zip(
+                plan_checksums(plan), plan.tensors, target.open_blocks, strict=True
+            )
+        ]
+        self._slots = list(target.slots)
         self._gathered: list[Sequence[Array]] = []
         self._gathered_rows = 0
         self._gather_limit = min(GATHERED_BYTES, GATHERED_BYTES_PER_TENSOR * len(plan.tensors))
         self._committed_at = time.monotonic()
-        self.written = 0
-        self.committed = 0
 
     def append(self, batch: Sequence[Array]) -> None:
         """Add rows: one C-contiguous array `(n, *shape)` per tensor of the plan, in its order.
@@ -90,20 +87,31 @@ class Writer:
         """Make every appended row safe: from here on no crash loses it."""
         self._write_gathered()
         if self.written > self.committed:
+            self._write_checksums()
             _synchronise(self._descriptor)
-            count = np.array([self.written], dtype="<i8")
-            _write_at(self._descriptor, [count], self._offsets.rows)
+            if self.written == self._plan.samples:
+                self._clear_slots()
+            self._write_numbers([self.written], "<i8", self._offsets.rows)
             _synchronise(self._descriptor)
-            if self.committed == 0:
+            if not self._is_named:
                 self._give_name()
             self.committed = self.written
         self._committed_at = time.monotonic()
 
     def _give_name(self) -> None:
-        os.close(self._descriptor)  # Windows renames no open file
+        self._let_go_of_replaced()
+        if sys.platform == "win32":  # it renames no open file
+            os.close(self._descriptor)
         partial_path(self.path).replace(self.path)
         _synchronise_folder(self.path.parent)
-        self._descriptor = _open(self.path)
+        if sys.platform == "win32":
+            self._descriptor = open_locked(self.path)
+        self._is_named = True
+
+    def _let_go_of_replaced(self) -> None:
+        if self._replaced >= 0:
+            os.close(self._replaced)
+            self._replaced = -1
 
     def _write_gathered(self) -> None:
         if not self._gathered:
@@ -112,51 +120,67 @@ class Writer:
             zip(self._plan.tensors, self._offsets.tensors, strict=True)
         ):
             if tensor.bytes_per_sample:
-                offset = start + self.written * tensor.bytes_per_sample
-                _write_at(self._descriptor, [batch[position] for batch in self._gathered], offset)
+                buffers = [bytes_of(batch[position]) for batch in self._gathered]
+                self._write_tensor(
+                    position, buffers, start + self.written * tensor.bytes_per_sample
+                )
         self.written += self._gathered_rows
         self._gathered, self._gathered_rows = [], 0
+
+    def _write_tensor(self, position: int, buffers: list[memoryview], offset: int) -> None:
+        """Write a tensor's next rows, each piece while summing it up still has it in the cache."""
+        for piece in _pieces(buffers):
+            for part in piece:
+                self._checksums[position].update(part)
+            size = sum(map(len, piece))
+            _write_at(self._descriptor, piece, offset)
+            offset += size
+
+    def _write_checksums(self) -> None:
+        """Those of the blocks that became full, and, in the free slot, those of the open ones."""
+        for running, offset in zip(self._checksums, self._offsets.checksums, strict=True):
+            first, full = running.take_full()
+            if full:
+                self._write_numbers(full, "<u4", offset + 4 * (SLOTS + first))
+        if self.written == self._plan.samples:
+            self._write_numbers([0] * SLOTS, "<i8", self._offsets.slots)
+        else:
+            self._write_slot(free_slot(self._slots, self.committed))
+
+    def _write_slot(self, slot: int) -> None:
+        # While it is between two states the slot is good for no rows: others may be reading.
+        self._write_numbers([0], "<i8", self._offsets.slots + 8 * slot)
+        for running, offset in zip(self._checksums, self._offsets.checksums, strict=True):
+            self._write_numbers([running.open], "<u4", offset + 4 * slot)
+        self._slots[slot] = self.written
+        self._write_numbers([self.written], "<i8", self._offsets.slots + 8 * slot)
+
+    def _clear_slots(self) -> None:
+        """A finished recording needs none: its bytes do not depend on when it was committed."""
+        for offset in self._offsets.checksums:
+            self._write_numbers([0] * SLOTS, "<u4", offset)
+
+    def _write_numbers(self, values: Sequence[int], dtype: str, offset: int) -> None:
+        _write_at(self._descriptor, [bytes_of(np.array(values, dtype))], offset)
 
     def close(self) -> None:
         """Let go of the file; rows that were not committed are not there.
 
-        Where none were, there is no file.
+        Where none were, there is no new file.
         """
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-            if self.committed == 0:
-                partial_path(self.path).unlink(missing_ok=True)
+        if self._descriptor < 0:
+            return
+        if not self._is_named:
+            partial_path(self.path).unlink(missing_ok=True)
+        self._let_go_of_replaced()
+        os.close(self._descriptor)
+        self._descriptor = -1
 
     def __enter__(self) -> "Writer":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _lay_out(path: Path, plan: RecordingPlan) -> layout.Offsets:
-    partial = partial_path(path)
-    try:
-        offsets = layout.create(partial, plan)
-        end = max(
-            start + plan.samples * tensor.bytes_per_sample
-            for tensor, start in zip(plan.tensors, offsets.tensors, strict=True)
-        )
-        descriptor = _open(partial)
-        try:
-            space.reserve(descriptor, max(end, partial.stat().st_size), path.parent)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return offsets
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
 
 
 def _synchronise(descriptor: int) -> None:
@@ -172,14 +196,28 @@ def _synchronise_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _write_at(descriptor: int, arrays: Sequence[Array], offset: int) -> None:
-    """Write arrays one after another from `offset`, whatever the system writes at a time."""
-    buffers = [memoryview(array.reshape(-1).view(np.uint8)) for array in arrays if array.nbytes]
+def _pieces(buffers: Sequence[memoryview]) -> Iterator[list[memoryview]]:
+    """The same bytes, a few buffers or a part of one at a time."""
+    piece: list[memoryview] = []
+    size = 0
+    for buffer in buffers:
+        for start in range(0, len(buffer), PIECE_BYTES):
+            piece.append(buffer[start : start + PIECE_BYTES])
+            size += len(piece[-1])
+            if size >= PIECE_BYTES:
+                yield piece
+                piece, size = [], 0
+    if piece:
+        yield piece
+
+
+def _write_at(descriptor: int, buffers: list[memoryview], offset: int) -> None:
+    """Write bytes one after another from `offset`, whatever the system writes at a time."""
     while buffers:
         try:
             written = _write_some(descriptor, buffers, offset)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not space.is_full(error):
                 raise
             raise DiskFullError(
                 f"the disk filled up while rows were written ({error.strerror}): "

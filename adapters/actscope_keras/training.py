@@ -17,8 +17,9 @@ from actscope.planning import Reductions
 from actscope.registry import adapter_for
 from actscope.request import DEFAULT_BATCH_SIZE, Request
 from actscope.selection import Selection
+from actscope.store.opening import check_output
 from actscope.store.schema import RecordingPlan
-from actscope.store.writer import Writer, check_output
+from actscope.store.writer import Writer
 
 
 class Record(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no types

@@ -40,6 +40,30 @@ def test_py_dataset(model, expected, tmp_path):
     check(model, Batches(), expected, tmp_path)
 
 
+def test_a_py_dataset_is_gone_on_with_by_position(model, expected, tmp_path):
+    class Failing(Batches):
+        def __init__(self, fails_at=None):
+            super().__init__()
+            self.fails_at = fails_at
+            self.read = []
+
+        def __getitem__(self, position):
+            self.read.append(position)
+            if position == self.fails_at:
+                raise OSError("cannot read batch 3")
+            return super().__getitem__(position)
+
+    words = {"batch_size": 2, "samples": 23}
+    with pytest.raises(OSError, match="cannot read"):
+        actscope.extract(model, Failing(fails_at=3), tmp_path / "run.h5", **words)
+    committed = actscope.open(tmp_path / "run.h5").samples
+    assert committed >= 10
+    data = Failing()
+    recording = actscope.extract(model, data, tmp_path / "run.h5", **words)
+    assert data.read == [0, *range(committed // 5, 5)]
+    np.testing.assert_allclose(recording["dense"][:], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_iterables_of_batches(model, expected, tmp_path):
     def generate():
         yield from np.array_split(ROWS, 7)

@@ -1,0 +1,201 @@
+"""Gets a file ready for its rows: laid out anew, or an unfinished recording to go on with.
+
+One writer at a time has it; nothing that is there is touched before it is clear that it may be.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+
+from actscope.errors import FormatError, OutputExistsError, ResumeError
+from actscope.store import layout, schema, space
+from actscope.store.checking import stored_rows
+from actscope.store.checksums import SLOTS, checksum, plan_checksums
+from actscope.store.layout import Offsets
+from actscope.store.locking import open_locked
+from actscope.store.resuming import differences
+from actscope.store.schema import RecordingPlan
+from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
+from actscope.store.structure import StoredTensor, Structure, read_structure
+
+METADATA_BYTES_PER_TENSOR = 16 * 2**10
+MAXIMUM_DIFFERENCES = 12
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file that is open for writing, and claimed.
+
+    Attributes:
+        descriptor: the file's.
+        replaced: the descriptor of the file that it will replace, claimed too, or -1.
+        offsets: where its bytes go.
+        rows: committed rows, 0 in a new file.
+        slots: how many rows each slot of the checksums is good for.
+        open_blocks: for each tensor, the checksum of the committed rows of the open block.
+        is_new: whether the file still has its temporary name.
+    """
+
+    descriptor: int
+    replaced: int
+    offsets: Offsets
+    rows: int
+    slots: tuple[int, ...]
+    open_blocks: tuple[int, ...]
+    is_new: bool
+
+
+def partial_path(path: Path) -> Path:
+    """Where a recording is laid out before it gets its name."""
+    return path.with_name(path.name + ".partial")
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output that exists.
+
+    Raises:
+        OutputExistsError: the file exists and `overwrite` is false, or it is a folder.
+    """
+    if path.is_dir():
+        raise OutputExistsError(f"{path} is a folder: name a file to write, such as {path}/run.h5")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(
+            f"{path} exists: choose another name, or overwrite it (overwrite=True, --overwrite)"
+        )
+
+
+def check_recording_output(path: Path, *, overwrite: bool) -> int:
+    """Refuse an output that exists, unless it is an unfinished recording, which is gone on with.
+
+    Returns:
+        How many rows it holds; 0 where a new file will be made.
+
+    Raises:
+        OutputExistsError: another file exists and `overwrite` is false, or it is a folder.
+    """
+    unfinished = None if overwrite else _unfinished(path)
+    if unfinished is None:
+        check_output(path, overwrite=overwrite)
+        return 0
+    return unfinished.rows
+
+
+def _unfinished(path: Path) -> Structure | None:
+    """The structure of an unfinished recording, or None where the file is anything else."""
+    try:
+        structure = read_structure(path) if path.is_file() else None
+    except FormatError:
+        return None
+    return structure if structure and structure.rows < structure.samples else None
+
+
+def open_target(path: Path, plan: RecordingPlan, *, overwrite: bool) -> Target:
+    """Lay out a recording under a temporary name, or go on with an unfinished one at `path`.
+
+    Raises:
+        OutputExistsError: another file exists and `overwrite` is false.
+        OutputInUseError: another run is writing it.
+        ResumeError: the unfinished recording differs from `plan`.
+        DiskFullError: the disk has no room for all rows.
+    """
+    check_recording_output(path, overwrite=overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as partial_claim, ExitStack() as named_claim:
+        partial = _claim(partial_path(path), partial_claim, create=True)
+        partial_claim.callback(partial_path(path).unlink, missing_ok=True)
+        named = _claim(path, named_claim) if path.exists() else -1
+        # Both names are claimed: what is found now stays as it is.
+        unfinished = None if overwrite else _unfinished(path)
+        if unfinished is None:
+            check_output(path, overwrite=overwrite)
+            target = _lay_out(path, plan, partial, named)
+            partial_claim.pop_all()
+        else:
+            target = _go_on(path, plan, named, unfinished)
+        named_claim.pop_all()
+    return target
+
+
+def _claim(path: Path, claims: ExitStack, *, create: bool = False) -> int:
+    descriptor = open_locked(path, create=create)
+    claims.callback(os.close, descriptor)
+    return descriptor
+
+
+def _lay_out(path: Path, plan: RecordingPlan, partial: int, replaced: int) -> Target:
+    overhead = len(plan.provenance) + METADATA_BYTES_PER_TENSOR * (len(plan.tensors) + 1)
+    overhead += sum(4 * sums.entries for sums in plan_checksums(plan))
+    freed = os.fstat(replaced).st_size if replaced >= 0 else 0
+    needed = plan.samples * plan.bytes_per_sample + overhead
+    space.check_free(path.parent, needed, freed)
+    try:
+        offsets = layout.create(partial, plan)
+    except OSError as error:
+        if space.is_full(error):
+            raise space.cannot_be_reserved(needed, path.parent, error) from error
+        raise
+    ends = (
+        start + plan.samples * tensor.bytes_per_sample
+        for tensor, start in zip(plan.tensors, offsets.tensors, strict=True)
+    )
+    space.reserve(partial, max(*ends, os.fstat(partial).st_size), path.parent)
+    os.fsync(partial)
+    return Target(partial, replaced, offsets, 0, (0,) * SLOTS, (0,) * len(plan.tensors), True)
+
+
+def _go_on(path: Path, plan: RecordingPlan, descriptor: int, found: Structure) -> Target:
+    with h5py.File(path, "r", locking=False) as file:
+        different = [*differences(found, plan), *_other_checksums(file, plan)]
+        if different:
+            raise ResumeError(_refusal(path, found, different))
+        slots = read_slots(file)
+        stored = {sums.tensor: sums for sums in read_checksums(file, found.samples)}
+        offsets = layout.offsets_in(file, plan)
+    space.reserve(descriptor, os.fstat(descriptor).st_size, path.parent)
+    open_blocks = tuple(
+        _open_block(path, tensor, stored[tensor.dataset], slots, found.rows)
+        for tensor in _in_order(found, plan)
+    )
+    return Target(descriptor, -1, offsets, found.rows, slots, open_blocks, False)
+
+
+def _other_checksums(file: h5py.File, plan: RecordingPlan) -> list[str]:
+    """A clause where the file's checksums are not those that a writer would keep."""
+    planned = {
+        (f"/{schema.CHECKSUMS}/{s.name}", s.tensor, s.rows_per_block) for s in plan_checksums(plan)
+    }
+    try:
+        read_slots(file)
+        stored = {(s.name, s.tensor, s.rows_per_block) for s in read_checksums(file, plan.samples)}
+    except FormatError as error:
+        return [f"checksums: {error}"]
+    return [] if stored == planned else ["checksums: not of the blocks that this actscope keeps"]
+
+
+def _refusal(path: Path, found: Structure, different: Sequence[str]) -> str:
+    more = len(different) - MAXIMUM_DIFFERENCES
+    listed = "; ".join(different[:MAXIMUM_DIFFERENCES]) + (f"; {more} more" if more > 0 else "")
+    return (
+        f"{path} holds {found.rows:,} of {found.samples:,} samples of another run, with which this "
+        f"call cannot go on ({listed}): make the same call as then, choose another name, or start "
+        "anew (overwrite=True, --overwrite)"
+    )
+
+
+def _in_order(found: Structure, plan: RecordingPlan) -> list[StoredTensor]:
+    stored = {tensor.dataset: tensor for tensor in found.tensors}
+    return [stored[f"/{tensor.dataset}"] for tensor in plan.tensors]
+
+
+def _open_block(
+    path: Path, tensor: StoredTensor, sums: StoredChecksums, slots: Sequence[int], rows: int
+) -> int:
+    """The checksum of the committed rows of the block that is not full."""
+    if rows in slots:
+        return sums.entries[slots.index(rows)]
+    # The process died between clearing the slots and committing the last rows.
+    return checksum(stored_rows(path, tensor, rows - rows % sums.rows_per_block, rows))

@@ -1,0 +1,106 @@
+"""Compares an unfinished recording with the one that a call would make. Pure.
+
+Only what is the same in every respect that reaches the values is gone on with: the finished file
+must be what an uninterrupted run gives.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from actscope.protocol import Array
+from actscope.store import schema
+from actscope.store.schema import RecordingPlan, TensorPlan
+from actscope.store.structure import StoredTensor, Structure
+
+LONGEST_VALUE = 60
+
+_WITHOUT_EFFECT = frozenset(
+    ["created", "actscope", "platform", "software.python", "software.numpy", "software.h5py"]
+)
+"""Entries of the provenance that may differ: the values do not depend on them."""
+
+_COMPARED = {
+    schema.ORDER: "order",
+    schema.CALL: "call",
+    schema.INDEX: "index",
+    schema.KEY: "key",
+    schema.DATA_FORMAT: "data_format",
+    schema.REDUCTION: "reduction",
+    schema.UNREDUCED_SHAPE: "unreduced_shape",
+}
+
+
+def differences(found: Structure, plan: RecordingPlan) -> list[str]:
+    """What keeps a call with `plan` from going on with the recording `found`, each in a clause."""
+    return [
+        *_compare("samples", found.samples, plan.samples),
+        *_compare("format", found.version, schema.VERSION),
+        *_compare_provenance(_provenance(found.provenance), _provenance(plan.provenance)),
+        *_compare_tensors(found, plan),
+        *(["ids: not the same"] if found.ids != plan.ids else []),
+        *(["labels: not the same"] if not _same_labels(found.labels, plan.labels) else []),
+    ]
+
+
+def _compare(name: str, found: Any, wanted: Any) -> Iterator[str]:
+    if found != wanted:
+        yield f"{name}: {_shown(found)} in the file, {_shown(wanted)} in this call"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
+
+
+def _provenance(text: str) -> dict[str, Any]:
+    """The entries of a provenance, those of objects inside it as `object.entry`."""
+    entries: dict[str, Any] = {}
+    for name, value in json.loads(text).items():
+        if isinstance(value, dict):
+            entries.update((f"{name}.{key}", inner) for key, inner in value.items())
+        else:
+            entries[name] = value
+    return entries
+
+
+def _compare_provenance(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+    for name in dict.fromkeys([*wanted, *found]):
+        if name not in _WITHOUT_EFFECT:
+            yield from _compare(name, found.get(name), wanted.get(name))
+
+
+def _compare_tensors(found: Structure, plan: RecordingPlan) -> Iterator[str]:
+    stored = {tensor.dataset: tensor for tensor in found.tensors}
+    planned = {f"/{tensor.dataset}": tensor for tensor in plan.tensors}
+    for name in dict.fromkeys([*planned, *stored]):
+        if name not in stored:
+            yield f"{name}: not in the file"
+        elif name not in planned:
+            yield f"{name}: not in this call"
+        else:
+            layer = plan.groups.get(planned[name].group, {})
+            yield from _compare_tensor(name, stored[name], planned[name], layer)
+
+
+def _compare_tensor(
+    name: str, found: StoredTensor, wanted: TensorPlan, layer: Mapping[str, Any]
+) -> Iterator[str]:
+    yield from _compare(f"{name} path", found.path, layer.get(schema.PATH, ""))
+    yield from _compare(f"{name} class", found.class_name, layer.get(schema.CLASS_NAME, ""))
+    yield from _compare(f"{name} shape", found.shape, tuple(wanted.shape))
+    yield from _compare(f"{name} dtype", found.dtype, wanted.dtype)
+    yield from _compare(f"{name} axes", found.axes[1:], wanted.axes)
+    for attribute, value in wanted.attributes.items():
+        if attribute in _COMPARED:
+            yield from _compare(f"{name} {attribute}", getattr(found, _COMPARED[attribute]), value)
+
+
+def _same_labels(found: Array | None, wanted: Array | None) -> bool:
+    if found is None or wanted is None:
+        return found is wanted
+    if wanted.dtype.kind in "UO":
+        wanted = np.array([str(label) for label in wanted])
+    return bool(np.array_equal(found, wanted, equal_nan=found.dtype.kind == "f"))

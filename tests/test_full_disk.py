@@ -1,0 +1,147 @@
+"""A disk that is full before a run, and one that fills up during it: on a small file system."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import actscope
+from actscope.errors import DiskFullError
+from actscope.store import writer
+from actscope.store.checking import check
+from numpy_model import Model, content, extract, rows
+
+SIZE = 4 * 2**20
+SAMPLES = 60_000  # 28 bytes each in the file
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of 4 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
+    if os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    mounted = subprocess.run(command, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_too_much_is_refused_before_the_model_runs(small_disk):
+    model = Model()
+    with pytest.raises(DiskFullError, match=r"needs [\d,]{9,} bytes and .* has [\d,]+ free"):
+        extract(model, rows(4 * SAMPLES), small_disk / "run.h5")
+    assert model.batches == 0
+    assert list(small_disk.iterdir()) == []
+
+
+def test_blocks_that_cannot_be_reserved_are_refused_before_the_model_runs(small_disk, monkeypatch):
+    """Something else takes the room between looking and reserving."""
+    usage = type("Usage", (), {"free": 10**12})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    model = Model()
+    with pytest.raises(DiskFullError, match="cannot be reserved"):
+        extract(model, rows(4 * SAMPLES), small_disk / "run.h5")
+    assert model.batches == 0
+    assert list(small_disk.iterdir()) == []
+
+
+def fill(folder, free=0):
+    """Leave so many bytes on the disk."""
+    with (folder / "filler").open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            file.truncate(file.tell() - free)
+
+
+@pytest.mark.parametrize("free", [0, 4096, 8192, 16384, 32768])
+def test_a_disk_that_fills_up_while_the_file_is_laid_out(small_disk, free):
+    """In a process of its own: the HDF5 library crashes when it cannot write."""
+    fill(small_disk, free)
+    code = f"""
+import shutil, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+import numpy_model
+shutil.disk_usage = lambda _: type("Usage", (), {{"free": 10**12}})
+try:
+    numpy_model.extract(numpy_model.Model(), numpy_model.rows(2000), Path(sys.argv[1]) / "run.h5")
+except numpy_model.actscope.errors.DiskFullError as error:
+    sys.exit("cannot be reserved" not in str(error))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(small_disk)], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
+
+
+class Filling:
+    """Data that fill up the disk when half of them are read."""
+
+    dtype = np.dtype(np.float32)
+    shape = (SAMPLES, 3)
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.last = 0
+
+    def __getitem__(self, key):
+        if self.last < SAMPLES // 2 <= key.start and key.stop - key.start > 1:
+            fill(self.folder)
+        if key.stop - key.start > 1:
+            self.last = key.start
+        return rows(SAMPLES)[key]
+
+
+def test_a_disk_that_fills_up_keeps_committed_rows_and_the_run_goes_on(small_disk, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)  # else nothing can happen
+    monkeypatch.setattr(writer, "SECONDS_BETWEEN_COMMITS", 0)
+    path = small_disk / "run.h5"
+    with pytest.raises(DiskFullError, match=r"filled up while rows were written.*are safe"):
+        extract(Model(), Filling(small_disk), path, batch_size=500)
+    recording = actscope.open(path)
+    assert SAMPLES // 3 < recording.samples < SAMPLES
+    np.testing.assert_array_equal(recording["scaled"][:], rows(SAMPLES)[: recording.samples] * 2)
+    assert check(path) == []
+    (small_disk / "filler").unlink()
+    assert extract(Model(), rows(SAMPLES), path, batch_size=500).complete
+    reference = small_disk.parent / "reference.h5"
+    extract(Model(), rows(SAMPLES), reference, batch_size=500)
+    assert content(path) == content(reference)
+
+
+ON_THE_COMMAND_LINE = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from unittest import mock
+import actscope.cli
+import numpy_model, test_full_disk
+del os.posix_fallocate
+folder = Path(sys.argv[1])
+
+@actscope.cli.cli.command()
+def fill():
+    data = test_full_disk.Filling(folder)
+    numpy_model.extract(numpy_model.Model(), data, folder / "run.h5", batch_size=500)
+
+sys.argv = ["actscope", "fill"]
+actscope.cli.main()
+"""
+
+
+def test_on_the_command_line_it_is_one_line_and_exit_code_2(small_disk):
+    command = [sys.executable, "-c", ON_THE_COMMAND_LINE, str(small_disk)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("actscope: the disk filled up while rows were written")
+    (left,) = [path for path in small_disk.iterdir() if path.name != "filler"] or [None]
+    assert left is None or check(left) == []
