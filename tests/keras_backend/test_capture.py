@@ -5,11 +5,19 @@ import threading
 import keras
 import numpy as np
 import pytest
+from keras.src.backend import core, nn
 
 import actscope
 import models
 from actscope.errors import ActscopeError, DataError, ModelError, SelectionError, UnknownLayerError
 from actscope.registry import adapter_for
+
+
+def hooks():
+    """Everything that a capture replaces while it is under way."""
+    operations = [getattr(core, name) for name in ("scan", "while_loop", "cond", "vectorized_map")]
+    calls = [keras.layers.Layer.__call__, keras.Operation.__call__]
+    return [*calls, nn.softmax, nn.sigmoid, *operations]
 
 
 def clear_names():
@@ -19,10 +27,10 @@ def clear_names():
 
 @pytest.fixture(autouse=True)
 def fresh():
-    originals = keras.layers.Layer.__call__, keras.Operation.__call__
+    before = hooks()
     clear_names()
     yield
-    assert (keras.layers.Layer.__call__, keras.Operation.__call__) == originals
+    assert hooks() == before
 
 
 @pytest.mark.parametrize("make", models.ALL, ids=lambda make: make.__name__)
