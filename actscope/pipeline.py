@@ -9,18 +9,27 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import zip_longest
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from actscope.channel import Channel, ChannelClosedError
 from actscope.errors import ActscopeError, ModelError, first_line
 from actscope.feed import pad
 from actscope.protocol import Array, Fetched, Step
-from actscope.store.writer import Writer
 
 BATCHES_READ_AHEAD = 1
 BATCHES_TO_WRITE = 2
 
 Item = TypeVar("Item")
+
+
+class Sink(Protocol):
+    """Where rows go: a recording's writer, or memory."""
+
+    def append(self, batch: Sequence[Array]) -> None:
+        """Take one array `(n, *shape)` per tensor."""
+
+    def commit(self) -> None:
+        """Make all that was taken safe."""
 
 
 def read_ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
@@ -53,7 +62,7 @@ def read_ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]
 class WritingThread:
     """Appends batches to a recording in a thread of its own, and commits at the end."""
 
-    def __init__(self, writer: Writer, depth: int) -> None:
+    def __init__(self, writer: Sink, depth: int) -> None:
         self._channel: Channel[Sequence[Array]] = Channel(depth)
         self._errors: list[BaseException] = []
         self._thread = threading.Thread(
@@ -61,7 +70,7 @@ class WritingThread:
         )
         self._thread.start()
 
-    def _write(self, writer: Writer) -> None:
+    def _write(self, writer: Sink) -> None:
         try:
             for batch in self._channel:
                 writer.append(batch)
@@ -88,7 +97,7 @@ class WritingThread:
 def record(
     batches: Iterable[tuple[Array, ...]],
     step: Step,
-    writer: Writer,
+    writer: Sink,
     *,
     batch_size: int,
     stored_inputs: Sequence[int],

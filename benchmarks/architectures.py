@@ -193,7 +193,10 @@ def run(name: str) -> Case:
     from actscope.registry import adapter_for
 
     keras.utils.set_random_seed(0)
-    model, data = MODELS[name]()
+    try:
+        model, data = MODELS[name]()
+    except Exception as error:
+        return Case(name, keras.config.backend(), error=f"not built by Keras: {error}")
     adapter = adapter_for(model)
     trace = adapter.trace(model, feed_for(adapter, model, data).example)
     layers = [layer for layer in trace.layers if not layer.is_boundary]
@@ -243,7 +246,7 @@ def run_apart(name: str, backend: str) -> Case:
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return Case(name, backend, error=reason)
+        return Case(name, backend, error=f"failed: {reason}")
     return Case(**json.loads(lines[-1]))
 
 
@@ -279,7 +282,7 @@ def _cell(cases: list[Case], name: str, backend: str) -> str:
     if case is None:
         return "not run"
     if case.error:
-        return f"failed: {case.error}"
+        return case.error
     recorded = f"{case.captured} of {case.found}"
     return f"{recorded}; {case.equal} of {case.compared} equal; {case.seconds:.1f} s"
 

@@ -78,7 +78,7 @@ def _draw_maps(
     canvas = prepare(sheet.size, figure)
     axes = canvas.map_axes()
     draw_tiles(axes, canvas, sheet, shown.tiles, paint, shown.labels)
-    draw.draw_colour_bar(axes, canvas, paint, _bar_label(paint.scale, shown.noun))
+    draw.draw_colour_bar(axes, canvas, paint, _bar_label(paint.scale, shown.noun, subject))
     note = _scale_words(paint.scale, shown.noun)
     draw.draw_heading(axes, canvas, subject, maps_words(shown, count), note, sheet.lift)
     return canvas.whole
@@ -96,14 +96,14 @@ def _draw_steps(
     draw.draw_marks(axes, not_finite(image))
     draw.plain_axes(axes, maps.column_axis, maps.noun)
     draw.whole_ticks(axes)
-    draw.draw_colour_bar(axes, canvas, paint, _bar_label(paint.scale, maps.noun))
+    draw.draw_colour_bar(axes, canvas, paint, _bar_label(paint.scale, maps.noun, subject))
     note = _scale_words(paint.scale, maps.noun)
     draw.draw_heading(axes, canvas, subject, maps_words(maps, channels), note)
     return canvas.whole
 
 
-def _bar_label(scale: Scale, noun: str) -> str:
-    return f"share of each {noun}'s range" if scale.kind == "channel" else "activation"
+def _bar_label(scale: Scale, noun: str, subject: Subject) -> str:
+    return f"share of each {noun}'s range" if scale.kind == "channel" else subject.quantity
 
 
 def _scale_words(scale: Scale, noun: str) -> str:

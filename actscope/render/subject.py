@@ -1,7 +1,7 @@
 """Takes the one sample that is drawn, with what the recording says about it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,18 @@ from actscope.errors import RenderError, nearest
 from actscope.store.reader import RecordedLayer, RecordedTensor
 
 Values = npt.NDArray[np.floating[Any]]
-Layer = RecordedTensor | npt.ArrayLike
+
+
+@dataclass(frozen=True)
+class Named:
+    """A plain array `(N, ...)`, channels last, with a name for the picture's title."""
+
+    values: npt.NDArray[Any]
+    name: str
+    quantity: str = "activation"
+
+
+Layer = RecordedTensor | Named | npt.ArrayLike
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,7 @@ class Subject:
         class_name: the layer's class, or empty.
         sample_id: the sample's id, or empty.
         label: the sample's label as text, or empty.
+        quantity: what the values are, such as `"activation"` or `"gradient"`.
     """
 
     values: Values
@@ -36,6 +48,7 @@ class Subject:
     class_name: str = ""
     sample_id: str = ""
     label: str = ""
+    quantity: str = "activation"
 
 
 def take_sample(layer: Layer, sample: int | str) -> Subject:
@@ -46,6 +59,9 @@ def take_sample(layer: Layer, sample: int | str) -> Subject:
     """
     if isinstance(layer, RecordedTensor):
         subject = _from_recording(layer, sample)
+    elif isinstance(layer, Named):
+        unnamed = _from_array(layer.values, sample)
+        subject = replace(unnamed, name=layer.name, quantity=layer.quantity)
     else:
         subject = _from_array(np.asarray(layer), sample)
     if subject.values.size == 0:
@@ -68,7 +84,12 @@ def _from_recording(tensor: RecordedTensor, sample: int | str) -> Subject:
         class_name=tensor.class_name if isinstance(tensor, RecordedLayer) else "",
         sample_id=recording.ids[position] if recording.ids else "",
         label="" if labels is None else str(labels[position]),
+        quantity="gradient" if _is_gradient(tensor) else "activation",
     )
+
+
+def _is_gradient(tensor: RecordedTensor) -> bool:
+    return isinstance(tensor, RecordedLayer) and tensor.is_gradient
 
 
 def _from_array(array: npt.NDArray[Any], sample: int | str) -> Subject:
