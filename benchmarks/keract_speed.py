@@ -1,11 +1,11 @@
 """The ConvNet's layers, 60,000 samples, into an HDF5 file: actscope beside Keract 4.5.2.
 
     python -m venv old && old/bin/pip install 'tensorflow-cpu==2.15.1' 'numpy<2' keract==4.5.2 h5py
-    python -m benchmarks.keract_speed old/bin/python [--rounds 3] [--samples 60000] [--folder /dev/shm]
+    python -m benchmarks.keract_speed old/bin/python [--rounds 3] [--folder /dev/shm]
 
 Each run is a process of its own, one after the other in every round: Keract's `get_activations` and
-plain h5py on TensorFlow 2.15, then `actscope.extract` on each backend, on the same data. Imports and
-building the model are not counted, compiling is. Prints medians, and each process's peak of memory.
+plain h5py on TensorFlow 2.15, then `actscope.extract` on each backend, on the same data. Imports
+and building the model are not counted, compiling is. Prints medians, and peaks of memory.
 """
 
 import argparse
