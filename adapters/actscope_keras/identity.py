@@ -2,12 +2,14 @@
 
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 
 from actscope.protocol import ModelProvenance
 from actscope_keras.tracing import running_backend
@@ -43,6 +45,25 @@ def _hash_of(weights: Iterable[Any]) -> str:
 def _configuration(model: Any) -> str:
     """The model's configuration as JSON; a subclassed model may have none."""
     try:
-        return str(model.to_json())
+        with _tensorflow_left_alone():
+            return str(model.to_json())
     except Exception:
         return ""
+
+
+@contextmanager
+def _tensorflow_left_alone() -> Iterator[None]:
+    """Keeps Keras from importing TensorFlow only to see that a value is none of its kind.
+
+    Where TensorFlow is installed and another backend runs, that takes seconds and much memory; and
+    where it is not imported, no value can be of its kind.
+    """
+    if "tensorflow" in sys.modules or not hasattr(lazy_tensorflow, "_available"):
+        yield
+        return
+    before = lazy_tensorflow._available
+    lazy_tensorflow._available = False
+    try:
+        yield
+    finally:
+        lazy_tensorflow._available = before

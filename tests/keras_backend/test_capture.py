@@ -1,5 +1,8 @@
 """Every stored activation equals what an independently built reference gives."""
 
+import ast
+import subprocess
+import sys
 import threading
 
 import keras
@@ -410,3 +413,23 @@ def test_provenance_tells_models_and_data_apart(tmp_path):
     weights[0][0, 0, 0, 0] += 1
     model.set_weights(weights)
     assert first["model"]["weights-sha256"] != origin("e.h5")["model"]["weights-sha256"]
+
+
+def test_a_run_imports_no_other_framework(tmp_path):
+    script = """
+import sys
+import keras, numpy as np, actscope
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="dense")])
+recording = actscope.extract(model, np.ones((4, 3), np.float32), sys.argv[1])
+assert recording.provenance["model"]["configuration"]["class_name"] == "Sequential"
+others = {"jax", "tensorflow", "torch"} - {keras.config.backend()}
+print(sorted(others & set(sys.modules)))
+"""
+    before = "import sys, keras; print(sorted({'jax', 'tensorflow', 'torch'} & set(sys.modules)))"
+    command = [sys.executable, "-c"]
+    plain = subprocess.run([*command, before], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, script, str(tmp_path / "run.h5")], capture_output=True, text=True, check=True
+    )
+    already = set(ast.literal_eval(plain.stdout.splitlines()[-1]))
+    assert set(ast.literal_eval(done.stdout.splitlines()[-1])) <= already
