@@ -135,7 +135,12 @@ def _json(data: Any) -> str:
     help="Record the gradients of a class's logit too: predicted, a class's number, or labels for "
     "the labels in DATA. The loss and functions can be asked for in Python.",
 )
-@click.option("--batch-size", default=32, show_default=True, help="Samples per batch.")
+@click.option(
+    "--batch-size",
+    default="32",
+    show_default=True,
+    help="Samples per batch; auto tries a few and takes the fastest that fits.",
+)
 @click.option("--samples", type=int, help="How many samples to record; by default all.")
 @click.option(
     "--store-inputs/--no-store-inputs",
@@ -152,6 +157,7 @@ def extract(
     patterns: tuple[str, ...],
     reductions: tuple[str, ...],
     gradients: str | None,
+    batch_size: str,
     backend: str | None,
     **options: Any,
 ) -> None:
@@ -180,6 +186,7 @@ def extract(
         layers=list(patterns) or None,
         reduce=_reductions(reductions),
         gradients=_gradients(gradients, source.labels),
+        batch_size=int(batch_size) if batch_size.isdigit() else batch_size,
         on_plan=announce,
         ids=source.ids or None,
         labels=source.labels,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actscope.batching import AUTO, fastest
 from actscope.errors import ActscopeWarning, DataError
 from actscope.feed import Feed, check_inputs, open_feed
 from actscope.objectives import Gradients, objective_of, with_targets
@@ -67,7 +68,7 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     dtype: str | None = None,
     gradients: Gradients = None,
     y: Any = None,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: int | str = DEFAULT_BATCH_SIZE,
     samples: int | None = None,
     ids: Sequence[str] | None = None,
     labels: npt.ArrayLike | None = None,
@@ -105,7 +106,8 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
             model's outputs (and `y`, where given) that returns one number per sample. Each
             sample's row is the gradient of its own number, whatever the batch size.
         y: what the loss or the function gets besides the outputs.
-        batch_size: samples per batch; a model that fixes its batch size keeps its own.
+        batch_size: samples per batch; `"auto"` tries a few and takes the fastest that fits. A model
+            that fixes its batch size keeps its own.
         samples: how many samples to record; by default all. A `tf.data.Dataset` without it is
             read once more, to count.
         ids: a name for each sample, such as a file name.
@@ -133,7 +135,8 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         DiskFullError: the disk has no room; known before anything is computed.
     """
     path = Path(path)
-    check_recording_output(path, overwrite=overwrite)
+    if check_recording_output(path, overwrite=overwrite) and batch_size == AUTO:
+        batch_size = int(open_recording(path).provenance.get("batch-size", DEFAULT_BATCH_SIZE))
     request = Request(layers, reduce, dtype, gradients, y, batch_size, ids, labels, store_inputs)
     adapter = adapter_for(model)
     feed = feed_for(adapter, model, data, samples)
@@ -165,7 +168,6 @@ def feed_for(adapter: Adapter, model: Any, data: Any, samples: int | None = None
 def prepare(adapter: Adapter, model: Any, feed: Feed, request: Request) -> Run:
     """Make a request ready: everything that can be wrong with it is found here."""
     declared = adapter.inputs(model)
-    batch_size = _checked_batch_size(request.batch_size, feed.samples, declared)
     ids = _checked_ids(request.ids, feed.samples)
     labels = _checked_labels(request.labels, feed.samples)
     objective = objective_of(request.gradients, request.y, feed.samples)
@@ -179,11 +181,18 @@ def prepare(adapter: Adapter, model: Any, feed: Feed, request: Request) -> Run:
         input_shapes=dict(zip(input_names(declared, feed.example), shapes, strict=True)),
     )
     inputs = _inputs_to_store(declared, feed.example, wanted, request.store_inputs)
-    step = trace.compile(wanted, batch_size, objective)
+    targets = objective.targets.arrays if objective and objective.targets else ()
+    batch_size, step = _step(
+        lambda size: trace.compile(wanted, size, objective),
+        request.batch_size,
+        [*feed.example.arrays, *(array[: len(feed.example)] for array in targets)],
+        feed.samples,
+        fixed_batch(declared),
+        sum(tensor.stored.bytes_per_sample for tensor in wanted),
+    )
     tensors, groups = schema.plan_layers(tensor.stored for tensor in wanted)
     provenance = describe(adapter.provenance(model), feed.fingerprint, request, batch_size)
     plan = RecordingPlan(feed.samples, (*inputs, *tensors), groups, provenance, ids, labels)
-    targets = objective.targets.arrays if objective and objective.targets else ()
     return Run(plan, tuple(wanted), step, batch_size, len(inputs), targets)
 
 
@@ -238,10 +247,21 @@ def _inputs_to_store(
     return tensors if asked else []
 
 
-def _checked_batch_size(batch_size: int, samples: int, declared: Sequence[InputInfo] | None) -> int:
-    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-        raise DataError(f"batch_size={batch_size!r}: give a whole number of at least 1")
-    return fixed_batch(declared) or min(int(batch_size), samples)
+def _step(
+    compile_step: Callable[[int], Step],
+    batch_size: int | str,
+    example: Sequence[Array],
+    samples: int,
+    fixed: int | None,
+    bytes_per_sample: int,
+) -> tuple[int, Step]:
+    """The compiled step, for the batch size that was asked for or found."""
+    if batch_size == AUTO and fixed is None:
+        return fastest(compile_step, example, samples, bytes_per_sample)
+    if batch_size != AUTO and (not isinstance(batch_size, int | np.integer) or batch_size < 1):
+        raise DataError(f"batch_size={batch_size!r}: give a whole number of at least 1, or 'auto'")
+    size = fixed or min(int(batch_size), samples)
+    return size, compile_step(size)
 
 
 def _checked_ids(ids: Sequence[str] | None, samples: int) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ class Request:
     dtype: str | None = None
     gradients: Gradients = None
     y: Any = None
-    batch_size: int = DEFAULT_BATCH_SIZE
+    batch_size: int | str = DEFAULT_BATCH_SIZE
     ids: Sequence[str] | None = None
     labels: npt.ArrayLike | None = None
     store_inputs: bool | None = None

@@ -1,0 +1,86 @@
+"""Finds the batch size that runs fastest and fits, by trying a few."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from actscope.errors import ModelError
+from actscope.protocol import Array, Step
+
+AUTO = "auto"
+SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048)
+WORTH_IT = 1.05
+"""How much faster a larger batch must be to be taken."""
+
+BYTES_PER_BATCH = 512 * 2**20
+"""Larger batches are not tried: several are in memory at a time."""
+
+_PASSES = 3
+
+
+def fastest(
+    compile_step: Callable[[int], Step],
+    example: Sequence[Array],
+    samples: int,
+    bytes_per_sample: int,
+) -> tuple[int, Step]:
+    """The batch size with the most samples per second, and its step.
+
+    Doubled until it no longer pays or no longer fits into the device's memory.
+
+    Args:
+        compile_step: makes the step for a batch size.
+        example: a few rows of each array that the step takes.
+        samples: how many there are; no batch is larger.
+        bytes_per_sample: what comes to the host of each.
+
+    Raises:
+        ModelError: not even the smallest batch fits.
+    """
+    limit = min(samples, max(SIZES[0], BYTES_PER_BATCH // max(1, bytes_per_sample)))
+    sizes = [size for size in SIZES if size <= limit] or [samples]
+    best: tuple[float, int, Step] | None = None
+    for size in sizes:
+        try:
+            step = compile_step(size)
+            speed = _speed(step, [_tiled(array, size) for array in example], size)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            break
+        if best is not None and speed < best[0] * WORTH_IT:
+            break
+        best = (speed, size, step)
+    if best is None:
+        raise ModelError(
+            f"not even {sizes[0]} samples fit into the device's memory: give a smaller batch_size"
+        )
+    return best[1], best[2]
+
+
+def _tiled(array: Array, size: int) -> Array:
+    return np.resize(array, (size, *array.shape[1:]))
+
+
+def _speed(step: Step, arrays: list[Array], size: int) -> float:
+    """Samples per second, the best of a few passes after one to warm up."""
+    times = []
+    for _ in range(_PASSES + 1):
+        start = time.perf_counter()
+        step.fetch(step.launch(arrays))
+        times.append(time.perf_counter() - start)
+    return size / min(times[1:])
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or what caused it, says that memory ran out."""
+    seen: BaseException | None = error
+    while seen is not None:
+        text = f"{type(seen).__name__}: {seen}".lower()
+        if isinstance(seen, MemoryError) or "resource_exhausted" in text:
+            return True
+        if "out of memory" in text or "resourceexhausted" in text or "oom when" in text:
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
