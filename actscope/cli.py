@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 import actscope
+from actscope.benching.commands import bench
 from actscope.errors import ActscopeError, ActscopeWarning
 
 DEFAULT_ADAPTER = "keras"
@@ -319,6 +320,9 @@ def demo(folder: Path, backend: str | None) -> None:
     from actscope.demo import run
 
     run(folder, backend, click.echo)
+
+
+cli.add_command(bench)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from actscope.store.reader import RecordedLayer, Recording
 from actscope.store.schema import TensorPlan
 
 
-def _table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> str:
+def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> str:
     """Aligned columns; wide ones are never cut, wherever the text goes."""
     from rich.console import Console
     from rich.table import Table
@@ -49,7 +49,7 @@ def layers_table(layers: Sequence[LayerInfo]) -> str:
     recordable = sum(bool(layer.outputs) for layer in layers)
     size = readable_bytes(sum(layer.bytes_per_sample for layer in layers))
     closing = f"{recordable} of {len(layers)} layers can be recorded, {size} per sample"
-    return _table([*columns, ("", "left")], rows) + "\n\n" + closing
+    return table([*columns, ("", "left")], rows) + "\n\n" + closing
 
 
 def plan_table(
@@ -82,7 +82,7 @@ def plan_table(
     if samples:
         total = each * samples
         closing += f", {total:,} bytes ({readable_bytes(total)}) for {samples:,} samples"
-    return _table([*columns, *sizes], rows) + "\n\n" + closing
+    return table([*columns, *sizes], rows) + "\n\n" + closing
 
 
 def _input_name(tensor: TensorPlan) -> str:
@@ -131,7 +131,7 @@ def recording_table(recording: Recording) -> str:
         ]
         for layer in _all_tensors(recording)
     ]
-    return "\n".join(lines) + _table([*columns, ("dtype", "left"), ("size", "right")], rows)
+    return "\n".join(lines) + table([*columns, ("dtype", "left"), ("size", "right")], rows)
 
 
 def _samples_line(recording: Recording) -> str:

@@ -7,6 +7,7 @@ opaque values that it hands back to the adapter they came from.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -279,6 +280,12 @@ class Adapter(Protocol):
 
     def provenance(self, model: Any) -> ModelProvenance:
         """What identifies the model and where it runs."""
+
+    def share_weights(self, model: Any, path: Path) -> None:
+        """Take the model's weights from a file; where it is missing, write them there first."""
+
+    def peak_device_bytes(self, model: Any) -> int | None:
+        """The most memory that was in use on the accelerator; None where there is none."""
 
     def weight_gradients(
         self, model: Any, inputs: Inputs, targets: Inputs, *, share: float

@@ -103,6 +103,12 @@ class NumpyAdapter:
     def trace(self, model, example):
         return NumpyTrace(model, example)
 
+    def share_weights(self, model, path):
+        pass
+
+    def peak_device_bytes(self, model):
+        return None
+
     def weight_gradients(self, model, inputs, targets, *, share):
         raise GradientError("plain functions have no gradients")
 

@@ -6,6 +6,7 @@ is imported.
 
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from actscope.protocol import Array, InputInfo, Inputs, ModelProvenance, Trace
@@ -38,6 +39,18 @@ class KerasAdapter:
         from actscope_keras.tracing import KerasTrace, blank
 
         return KerasTrace(model, example or blank(model), known=example is not None)
+
+    def share_weights(self, model: Any, path: Path) -> None:
+        """Take the weights from a `.npz` file; where it is missing, write them there first."""
+        from actscope_keras.weights import share_weights
+
+        share_weights(model, path)
+
+    def peak_device_bytes(self, model: Any) -> int | None:  # noqa: ARG002 - the same for all models
+        """The accelerator's peak of memory, as the backend counts it."""
+        from actscope_keras.tracing import running_backend
+
+        return running_backend().peak_device_bytes()
 
     def weight_gradients(
         self, model: Any, inputs: Inputs, targets: Inputs, *, share: float

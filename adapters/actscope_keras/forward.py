@@ -176,6 +176,9 @@ class Backend(Protocol):
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
         """The gradient of `share_of_loss` for each trainable variable, as tensors."""
 
+    def peak_device_bytes(self) -> int | None:
+        """The most memory that was in use on the accelerator, or None where there is none."""
+
     def device(self) -> str:
         """The device that the model runs on, such as `"cpu"` or an accelerator's name."""
 

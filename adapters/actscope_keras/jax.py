@@ -52,6 +52,11 @@ class JaxBackend:
         gradients: list[Any] = jax.grad(loss)([v.value for v in model.trainable_variables])
         return gradients
 
+    def peak_device_bytes(self) -> int | None:
+        """As the runtime counts it."""
+        statistics = jax.devices()[0].memory_stats() or {}
+        return statistics.get("peak_bytes_in_use")
+
     def device(self) -> str:
         """The kind of the first device."""
         return str(jax.devices()[0].device_kind)

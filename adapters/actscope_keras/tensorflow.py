@@ -40,6 +40,12 @@ class TensorFlowBackend:
         gradients = tape.gradient(loss, variables, unconnected_gradients=zero)
         return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
+    def peak_device_bytes(self) -> int | None:
+        """As the runtime counts it, on the first GPU."""
+        if not tf.config.list_physical_devices("GPU"):
+            return None
+        return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+
     def device(self) -> str:
         """The name of the first GPU, or `"cpu"`."""
         devices = tf.config.list_physical_devices("GPU")

@@ -34,6 +34,10 @@ class TorchBackend:
         with torch.enable_grad():
             return _gradients(share_of_loss(model, inputs, targets, share), values)
 
+    def peak_device_bytes(self) -> int | None:
+        """As the allocator counts it, on the first GPU."""
+        return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+
     def device(self) -> str:
         """The first GPU's name, or `"cpu"`."""
         return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"

@@ -1,5 +1,6 @@
-"""Differentiates a model's loss with respect to its weights."""
+"""A model's weights: their gradients, and the file that several processes take them from."""
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -37,3 +38,14 @@ def _computed(model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
         raise GradientError(
             f"the model's loss cannot be computed: {type(error).__name__}: {first_line(error)}"
         ) from error
+
+
+def share_weights(model: Any, path: Path) -> None:
+    """See `actscope.protocol.Adapter.share_weights`."""
+    if not path.exists():
+        weights = [np.asarray(weight) for weight in model.get_weights()]
+        partial = path.with_name(f"partial-{path.name}")
+        np.savez(partial, *weights)
+        partial.replace(path)
+    with np.load(path, allow_pickle=False) as stored:
+        model.set_weights([stored[f"arr_{number}"] for number in range(len(stored.files))])
