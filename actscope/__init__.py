@@ -11,6 +11,8 @@ from actscope.errors import ActscopeError
 
 if TYPE_CHECKING:
     from actscope import render as render
+    from actscope.comparing.comparison import compare as compare
+    from actscope.comparing.result import Comparison as Comparison
     from actscope.extraction import extract as extract
     from actscope.store.reader import RecordedLayer as RecordedLayer
     from actscope.store.reader import Recording as Recording
@@ -18,9 +20,20 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["ActscopeError", "RecordedLayer", "Recording", "extract", "open", "render"]
+__all__ = [
+    "ActscopeError",
+    "Comparison",
+    "RecordedLayer",
+    "Recording",
+    "compare",
+    "extract",
+    "open",
+    "render",
+]
 
 _LOADED_ON_USE = {
+    "compare": ("actscope.comparing.comparison", "compare"),
+    "Comparison": ("actscope.comparing.result", "Comparison"),
     "extract": ("actscope.extraction", "extract"),
     "open": ("actscope.store.reader", "open_recording"),
     "Recording": ("actscope.store.reader", "Recording"),
