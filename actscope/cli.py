@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import actscope
+from actscope.comparing.commands import compare
 from actscope.errors import ActscopeError
 
 DEFAULT_ADAPTER = "keras"
@@ -228,6 +229,9 @@ def demo(folder: Path, backend: str | None) -> None:
     from actscope.demo import run
 
     run(folder, backend, click.echo)
+
+
+cli.add_command(compare)
 
 
 def main() -> None:

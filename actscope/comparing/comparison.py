@@ -95,7 +95,7 @@ def _differences(a: Recording, b: Recording, tolerance: Tolerance, *, common: bo
         _difference(first, second, samples, limit)
         for (first, second), limit in zip(pairs.both, allowed, strict=True)
     ]
-    strains = [_strain(layer) for layer in layers]
+    strains = [layer.strain for layer in layers]
     parting = divergence.first_diverging(strains)
     jumps = divergence.jumps(strains)
     return Comparison(
@@ -118,13 +118,6 @@ def _tolerances(a: Recording, b: Recording, pairs: Pairs, tolerance: Tolerance) 
         for tensor in (first, second):
             roundoff = max(roundoff, dtype_roundoff(tensor.layer.logical_dtype))
         yield tolerance_at(max(first.depth, second.depth), roundoff, tolerance)
-
-
-def _strain(layer: LayerDifference) -> float:
-    """The largest difference as a multiple of the tolerance."""
-    if layer.largest_scaled == 0:
-        return 0.0
-    return layer.largest_scaled / layer.tolerance if layer.tolerance else float("inf")
 
 
 def _difference(a: Tensor, b: Tensor, samples: SharedSamples, tolerance: float) -> LayerDifference:

@@ -109,6 +109,13 @@ class LayerDifference:
         """Whether rounding explains every difference."""
         return self.largest_scaled <= self.tolerance
 
+    @property
+    def strain(self) -> float:
+        """The largest difference as a multiple of the tolerance."""
+        if self.largest_scaled == 0:
+            return 0.0
+        return self.largest_scaled / self.tolerance if self.tolerance else float("inf")
+
 
 @dataclass(frozen=True, eq=False)
 class Similarity:
