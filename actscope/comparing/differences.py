@@ -115,7 +115,7 @@ def squares_of(a: Numbers, b: Numbers) -> Squares:
     """The sums over two blocks of the same shape, in float64."""
     (a, b), finite = _both_finite(a, b)
     with np.errstate(over="ignore", invalid="ignore"):
-        return Squares(int(finite.sum()), float(a @ a), float(b @ b), float(a @ b))
+        return Squares(int(finite.sum()), _dot(a, a), _dot(b, b), _dot(a, b))
 
 
 def measure(a: Numbers, b: Numbers, yardstick: Yardstick) -> Differences:
@@ -129,7 +129,7 @@ def measure(a: Numbers, b: Numbers, yardstick: Yardstick) -> Differences:
     (a, b), _ = _both_finite(a, b)
     with np.errstate(over="ignore"):
         apart = np.abs(a - b)
-        squares = float(apart @ apart)
+        squares = _dot(apart, apart)
     magnitude = np.maximum(np.abs(a), np.abs(b))
     scaled = _ratio(apart, np.maximum(magnitude, yardstick.scale))
     scaled[unmatched] = np.inf
@@ -145,6 +145,11 @@ def measure(a: Numbers, b: Numbers, yardstick: Yardstick) -> Differences:
         worst=worst if scaled[worst] > 0 else None,
         squares=squares,
     )
+
+
+def _dot(first: Values, second: Values) -> float:
+    # Not by BLAS, whose threads get in each other's way where other processes keep the cores busy.
+    return float(np.einsum("i,i->", first, second))
 
 
 def _both_finite(a: Numbers, b: Numbers) -> tuple[tuple[Values, Values], Marks]:

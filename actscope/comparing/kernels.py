@@ -1,7 +1,8 @@
 """The published measures of representational similarity. Pure: no recording is read here.
 
 All of them see a layer only through the products of its samples, the Gram matrix `X @ X.T` of its
-activations `X` of shape `(N, features)`: what a rotation of the features leaves as it is.
+activations `X` of shape `(N, features)`, which rotations of the features leave as it is. RSA also
+needs the mean over the features, and so is kept only by those rotations that keep it.
 """
 
 from collections.abc import Sequence

@@ -45,6 +45,8 @@ _UNIT_ROUNDOFF_OF_POLICY = {
     "int4": 2.0**-4,
 }
 
+_FRACTION_BITS, _EXPONENT_BIAS = 52, 1023  # of float64
+
 NOT_COMPARED = ("float8_e4m3fn", "float8_e5m2")
 """Logical dtypes that a recording hands out as bare bytes, which are no numbers to subtract."""
 
@@ -78,6 +80,9 @@ def last_place(magnitudes: Values, number_format: NumberFormat | None) -> Values
     """
     if number_format is None:
         return np.ones_like(magnitudes)
-    exponents = np.frexp(magnitudes)[1] - 1
-    normal = np.maximum(exponents, number_format.least_exponent)
-    return np.asarray(np.ldexp(1.0, normal - number_format.digits + 1))
+    if number_format.digits == FORMATS["float64"].digits:
+        return np.asarray(np.spacing(magnitudes))
+    # The exponent's bits are read and made by hand: frexp and ldexp take ten times as long.
+    exponents = (magnitudes.view(np.int64) >> _FRACTION_BITS) - _EXPONENT_BIAS
+    exponents = np.maximum(exponents, number_format.least_exponent) - number_format.digits + 1
+    return np.asarray(((exponents + _EXPONENT_BIAS) << _FRACTION_BITS).view(np.float64))

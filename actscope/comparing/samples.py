@@ -16,6 +16,9 @@ Positions = range | npt.NDArray[np.intp]
 _ELEMENTS_PER_BLOCK = 2**18  # 2 MiB as float64; one sample where that holds more
 
 
+_ROWS_MAPPED = 16
+
+
 @dataclass(frozen=True)
 class SharedSamples:
     """Which rows of two recordings belong to the same samples.
@@ -44,10 +47,23 @@ class SharedSamples:
 
 
 def rows_of(tensor: RecordedTensor, positions: Positions, piece: slice | None = None) -> Any:
-    """Some rows of a tensor, or a piece of each along their first axis; nothing stays mapped."""
-    rows = positions
+    """Some rows of a tensor, or a piece of each along their first axis.
+
+    Nothing stays mapped, and only a few rows are at a time: a page that is read may bring as much
+    as 2 MiB of its surroundings into memory.
+    """
+    few = [
+        positions[start : start + _ROWS_MAPPED] for start in range(0, len(positions), _ROWS_MAPPED)
+    ]
+    if piece is None or len(few) < 2:
+        return _read(tensor, positions, piece)
+    return np.concatenate([_read(tensor, part, piece) for part in few])
+
+
+def _read(tensor: RecordedTensor, positions: Positions, piece: slice | None) -> Any:
+    rows: Any = positions
     if isinstance(positions, range):
-        rows = slice(positions.start, positions.stop, positions.step)  # type: ignore[assignment]
+        rows = slice(positions.start, positions.stop, positions.step)
     return tensor.unmapped()[rows if piece is None else (rows, piece)]
 
 

@@ -117,7 +117,7 @@ def _draw_course(axes: Axes, layers: tuple[LayerDifference, ...], found: Course)
     beyond = np.array([not layer.within for layer in layers]) & ~found.unmatched
     for marked, height, marker, colour, label in (
         (beyond, found.largest, "o", _BEYOND_COLOUR, "beyond tolerance"),
-        (found.equal, np.full(len(layers), found.low), "_", _LARGEST_COLOUR, "equal"),
+        (found.equal, np.full(len(layers), found.low), "v", _LARGEST_COLOUR, "equal"),
         (
             found.unmatched,
             np.full(len(layers), found.high),

@@ -11,6 +11,7 @@ from actscope.render.labels import plain_title
 from actscope.render.scale import finite_range
 from actscope.render.subject import Layer, Values, as_numbers
 from actscope.render.words import counted
+from actscope.store.reader import RecordedTensor
 
 _SIDE = 3.4
 _MOST_SAMPLES = 64
@@ -61,7 +62,7 @@ def thinned(a: Layer, b: Layer, name: str = "") -> tuple[Values, Values]:
     Raises:
         RenderError: the shapes differ, or no element is finite on both sides.
     """
-    sides = [side if hasattr(side, "shape") else np.asarray(side) for side in (a, b)]
+    sides = [side if isinstance(side, RecordedTensor) else np.asarray(side) for side in (a, b)]
     if sides[0].shape != sides[1].shape:
         raise RenderError(
             f"{name or 'the layer'!r} has the shapes {sides[0].shape} and {sides[1].shape}: "
