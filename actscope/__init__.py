@@ -11,6 +11,8 @@ from actscope.errors import ActscopeError
 
 if TYPE_CHECKING:
     from actscope import render as render
+    from actscope.comparing.comparison import compare as compare
+    from actscope.comparing.result import Comparison as Comparison
     from actscope.extraction import extract as extract
     from actscope.reducing import reduce as reduce
     from actscope.store.reader import RecordedLayer as RecordedLayer
@@ -22,8 +24,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ActscopeError",
+    "Comparison",
     "RecordedLayer",
     "Recording",
+    "compare",
     "extract",
     "open",
     "reduce",
@@ -32,6 +36,8 @@ __all__ = [
 ]
 
 _LOADED_ON_USE = {
+    "compare": ("actscope.comparing.comparison", "compare"),
+    "Comparison": ("actscope.comparing.result", "Comparison"),
     "extract": ("actscope.extraction", "extract"),
     "reduce": ("actscope.reducing", "reduce"),
     "weight_gradients": ("actscope.weights", "weight_gradients"),

@@ -15,6 +15,7 @@ import click
 
 import actscope
 from actscope.benching.commands import bench
+from actscope.comparing.commands import compare
 from actscope.errors import ActscopeError, ActscopeWarning
 
 DEFAULT_ADAPTER = "keras"
@@ -323,6 +324,7 @@ def demo(folder: Path, backend: str | None) -> None:
 
 
 cli.add_command(bench)
+cli.add_command(compare)
 
 
 def main() -> None:

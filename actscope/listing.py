@@ -5,12 +5,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from actscope.axes import shape_text
+from actscope.comparing.result import Comparison, LayerDifference, Origin, Similarity, WorstElement
 from actscope.progress import readable_bytes
 from actscope.protocol import LayerInfo
 from actscope.store import schema
 from actscope.store.reader import RecordedLayer, Recording
 from actscope.store.schema import TensorPlan
+
+DIFFERENCE_TITLES = (
+    *("layer", "absolute", "relative", "ulps", "rms", "cosine"),
+    *("beyond", "scaled", "tolerance", ""),
+)
 
 
 def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> str:
@@ -197,3 +205,87 @@ def _layer_json(layer: RecordedLayer) -> dict[str, Any]:
         "data-format": layer.data_format,
         "bytes": layer.nbytes,
     }
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """The differences layer by layer, or the similarities of layers, and the verdict."""
+    lines = [comparison_origins(comparison), ""]
+    if comparison.similarity is not None:
+        lines.append(_similarity_table(comparison.similarity))
+    elif comparison.layers:
+        lines.append(_differences_table(comparison.layers))
+    return "\n".join([*lines, "", verdict(comparison)])
+
+
+def verdict(comparison: Comparison) -> str:
+    """One sentence: whether rounding explains the differences, else where they begin."""
+    samples = f"{comparison.samples:,} samples"
+    if comparison.similarity is not None:
+        return f"{comparison.similarity.method} of each pair of layers over {samples}"
+    if not comparison.layers:
+        return "no layer could be compared"
+    beyond = sum(not layer.within for layer in comparison.layers)
+    compared = f"{len(comparison.layers)} layers, {samples}"
+    if not beyond:
+        return f"within tolerance: {compared}"
+    return (
+        f"BEYOND TOLERANCE in {beyond} of {compared}; first diverging: {comparison.first_diverging}"
+    )
+
+
+def comparison_origins(comparison: Comparison) -> str:
+    """Where the two recordings come from, and what was left out or could not be compared."""
+    lines = [_origin_line("a", comparison.a), _origin_line("b", comparison.b)]
+    lines += [f"note: {note}" for note in comparison.notes]
+    for side, names in (("a", comparison.only_a), ("b", comparison.only_b)):
+        if names:
+            lines.append(f"only in {side}: {', '.join(names)}")
+    lines += [f"not compared: {name}, {why}" for name, why in comparison.not_compared.items()]
+    return "\n".join(lines)
+
+
+def _origin_line(side: str, origin: Origin) -> str:
+    run = [f"{origin.framework or '?'} on {origin.backend or '?'}", origin.device, origin.policy]
+    weights = f"weights {origin.weights[:12]}" if origin.weights else ""
+    parts = [part for part in (*run, origin.model, weights) if part]
+    return f"{side}  {origin.file}: {', '.join(parts)}"
+
+
+def _differences_table(layers: Sequence[LayerDifference]) -> str:
+    name, *titles = DIFFERENCE_TITLES
+    columns = [(name, "left"), *((title, "right") for title in titles)]
+    return table(columns, [difference_cells(layer) for layer in layers])
+
+
+def difference_cells(layer: LayerDifference) -> list[str]:
+    """What a table says of one layer, under `DIFFERENCE_TITLES`."""
+    return [
+        layer.name,
+        f"{layer.largest_absolute:.2e}",
+        f"{layer.largest_relative:.2e}",
+        f"{layer.largest_ulps:.3g}",
+        f"{layer.rms:.2e}",
+        "-" if layer.cosine is None else f"{layer.cosine:.9f}",
+        f"{100 * layer.beyond:.3g} %",
+        f"{layer.largest_scaled:.2e}",
+        f"{layer.tolerance:.2e}",
+        "" if layer.within else "BEYOND",
+    ]
+
+
+def worst_words(worst: WorstElement) -> str:
+    """Which element differs most, and by what."""
+    sample = f"sample {worst.sample}" + (f" ({worst.sample_id})" if worst.sample_id else "")
+    return f"worst: {sample}, element {worst.position}: {worst.a:.9g} against {worst.b:.9g}"
+
+
+def _similarity_table(similarity: Similarity) -> str:
+    """For each layer of the first model its likest one of the second."""
+    rows = []
+    for name, values in zip(similarity.layers_a, similarity.values, strict=True):
+        likest = "-", ""
+        if not np.isnan(values).all():
+            best = int(np.nanargmax(values))
+            likest = similarity.layers_b[best], f"{values[best]:.4f}"
+        rows.append([name, *likest])
+    return table([("layer of a", "left"), ("likest layer of b", "left"), ("", "right")], rows)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from actscope.axes import channels_last
 from actscope.protocol import OutputInfo
 from actscope.store import schema
 from actscope.store.schema import RecordingPlan
@@ -11,7 +12,7 @@ from actscope.store.writer import Writer
 
 
 def output_info(path, shape, order, dtype="float32", axes=None, **words):
-    axes = axes or {1: ("channel",), 2: ("token", "channel"), 3: ("y", "x", "channel")}[len(shape)]
+    axes = axes or channels_last(len(shape))
     words = {"call": 0, "index": 0, "key": "", "data_format": "channels_last", **words}
     return OutputInfo(path, "Conv2D", order, shape=shape, dtype=dtype, axes=axes, **words)
 

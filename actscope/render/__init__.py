@@ -4,9 +4,22 @@ Figures are made without `matplotlib.pyplot`: nothing is shown, nothing is saved
 state changes. Nothing here knows a model framework.
 """
 
+from actscope.render.differences import differences
 from actscope.render.grids import grid
 from actscope.render.heatmaps import heatmap
 from actscope.render.saving import save
+from actscope.render.scatter import scatter
+from actscope.render.similarity import similarity
 from actscope.render.vectors import vector
+from actscope.render.worst import worst
 
-__all__ = ["grid", "heatmap", "save", "vector"]
+__all__ = [
+    "differences",
+    "grid",
+    "heatmap",
+    "save",
+    "scatter",
+    "similarity",
+    "vector",
+    "worst",
+]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +112,10 @@ class RecordedTensor:
     def __getitem__(self, key: Any) -> Any:
         self.recording.check_open()
         return self._rows[key]
+
+    def unmapped(self) -> Self:
+        """The same tensor with nothing of the file in memory: what was read before is let go."""
+        return type(self)(self.recording, self._tensor)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if copy is False:

@@ -1,0 +1,1 @@
+"""Compares two recordings: where their numbers part, or how alike two models represent samples."""
