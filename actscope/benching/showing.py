@@ -80,7 +80,7 @@ def save_plot(bench: Bench, path: Path) -> None:
         axes.errorbar(places, speeds, [below, above], fmt="none", ecolor="#333333", capsize=3)
     axes.set_xticks(range(len(runs)), [f"{m.backend}\nbatch {r.batch_size}" for m, r in runs])
     axes.set_ylabel("samples per second")
-    axes.set_title(f"{bench.model}, {bench.samples:,} samples", loc="left")
+    axes.set_title(f"{Path(bench.model).name}, {bench.samples:,} samples", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     render.save(figure, path)
