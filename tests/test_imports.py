@@ -20,6 +20,7 @@ def modules_after(statement):
         "import actscope",
         "import actscope; actscope.open",
         "import actscope; actscope.extract",
+        "import actscope; actscope.compare",
         "import actscope.cli",
         "from actscope.registry import adapters; adapters()",
     ],

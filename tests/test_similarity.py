@@ -138,9 +138,18 @@ def test_samples_in_the_order_of_their_classes_do_no_harm(tmp_path):
     assert likeness("cka", x, y, tmp_path) > 0.99
 
 
+@pytest.mark.parametrize("method", ["cka", "svcca"])
+def test_what_all_samples_share_changes_nothing(tmp_path, method):
+    x = random.normal(size=(40, 4))
+    y = x @ random.normal(size=(4, 4)) + random.normal(size=(40, 4))
+    expected = likeness(method, x, y, tmp_path)
+    assert likeness(method, x + 1e6, y - 1e6, tmp_path) == pytest.approx(expected, abs=1e-6)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_what_tells_nothing_is_nan(tmp_path, method):
-    arrays = {"constant": np.ones((20, 4)), "broken": random.normal(size=(20, 4))}
+    constant = np.tile(random.normal(size=(1, 4)) * 1e3, (20, 1))
+    arrays = {"constant": constant, "broken": random.normal(size=(20, 4))}
     arrays["broken"][3, 2] = np.nan
     arrays["fine"] = random.normal(size=(20, 4))
     a = record(tmp_path / "a.h5", arrays)

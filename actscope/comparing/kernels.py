@@ -40,9 +40,15 @@ class Products:
         )
 
 
-def products(piece: npt.NDArray[Any]) -> Products:
-    """The products of a piece of the features, shape `(N, ...)`; the pieces of a layer add up."""
+def products(piece: npt.NDArray[Any], *, shifted: bool = False) -> Products:
+    """The products of a piece of the features, shape `(N, ...)`; the pieces of a layer add up.
+
+    `shifted` takes the first sample's activations from all: measures that center each feature over
+    the samples are the same, but lose no digits to what all samples share.
+    """
     flat = piece.reshape(len(piece), -1).astype(np.float64)
+    if shifted:
+        flat -= flat[0].copy()
     return Products(flat @ flat.T, flat.sum(axis=1), flat.shape[1])
 
 
@@ -69,7 +75,7 @@ def _hollow(grams: Sequence[Matrix]) -> tuple[Matrix, Matrix, Matrix]:
 
 
 def cka(between: Matrix, within_a: Matrix, within_b: Matrix) -> Matrix:
-    """Centered kernel alignment, from 0 to 1 but for the noise of the estimate.
+    """Centered kernel alignment, from 0 to 1 but for noise; NaN where a layer does not vary.
 
     Kornblith et al., Similarity of Neural Network Representations Revisited, ICML 2019. The terms
     are means over minibatches of the unbiased HSIC, so that no bias grows from small batches
@@ -81,10 +87,10 @@ def cka(between: Matrix, within_a: Matrix, within_b: Matrix) -> Matrix:
         within_a: HSIC of each layer of the first model with itself, shape `(A,)`.
         within_b: the same for the second model, shape `(B,)`.
     """
-    squared = np.outer(within_a, within_b)
-    return np.divide(
-        between, np.sqrt(np.abs(squared)), out=np.full_like(between, np.nan), where=squared > 0
-    )
+    known = np.outer(within_a > 0, within_b > 0)
+    lengths = np.sqrt(np.outer(np.abs(within_a), np.abs(within_b)))
+    unknown = np.full_like(between, np.nan)
+    return np.asarray(np.divide(between, lengths, out=unknown, where=known))
 
 
 def dissimilarities(layer: Products) -> Matrix | None:
@@ -98,10 +104,12 @@ def dissimilarities(layer: Products) -> Matrix | None:
     if not np.all(lengths > _NO_VARIANCE * np.sqrt(np.diag(layer.gram))):
         return None
     above = np.triu_indices(len(centered), k=1)
-    ranks = _ranks((1 - centered / np.outer(lengths, lengths))[above])
+    apart = (1 - centered / np.outer(lengths, lengths))[above]
+    if not np.ptp(apart) > _NO_VARIANCE:
+        return None
+    ranks = _ranks(apart)
     ranks -= ranks.mean()
-    length = float(np.linalg.norm(ranks))
-    return ranks / length if length > 0 else None
+    return np.asarray(ranks / np.linalg.norm(ranks))
 
 
 def _ranks(values: Matrix) -> Matrix:

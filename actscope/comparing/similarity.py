@@ -78,8 +78,9 @@ def _cka(
     between = np.zeros((len(first), len(second)))
     within_a, within_b = np.zeros(len(first)), np.zeros(len(second))
     for batch in range(batches):
-        grams_a = [_products(layer, samples.a[batch::batches]).gram for layer in first]
-        grams_b = [_products(layer, samples.b[batch::batches]).gram for layer in second]
+        rows_a, rows_b = samples.a[batch::batches], samples.b[batch::batches]
+        grams_a = [_products(layer, rows_a, shifted=True).gram for layer in first]
+        grams_b = [_products(layer, rows_b, shifted=True).gram for layer in second]
         between += kernels.unbiased_hsic(grams_a, grams_b)
         within_a += _own_hsic(grams_a)
         within_b += _own_hsic(grams_b)
@@ -101,19 +102,20 @@ def _from_all_pairs(
     if method == "svcca":
         seen, alike = kernels.directions, kernels.svcca
     step = -(-len(samples) // MOST_SAMPLES)
-    rows = [seen(_products(layer, samples.a[::step])) for layer in first]
-    columns = [seen(_products(layer, samples.b[::step])) for layer in second]
+    shifted = method == "svcca"
+    rows = [seen(_products(layer, samples.a[::step], shifted=shifted)) for layer in first]
+    columns = [seen(_products(layer, samples.b[::step], shifted=shifted)) for layer in second]
     return np.array([[alike(row, column) for column in columns] for row in rows])
 
 
-def _products(layer: RecordedLayer, positions: Positions) -> Products:
+def _products(layer: RecordedLayer, positions: Positions, *, shifted: bool) -> Products:
     """The products of some samples, read a piece of the features at a time."""
     if layer.ndim == 1:
-        return kernels.products(rows_of(layer, positions))
+        return kernels.products(rows_of(layer, positions), shifted=shifted)
     per_index = len(positions) * max(1, prod(layer.shape[2:]))
     step = max(1, _ELEMENTS_PER_PIECE // per_index)
     pieces: list[Any] = [slice(start, start + step) for start in range(0, layer.shape[1], step)]
     found = Products(np.zeros((len(positions),) * 2), np.zeros(len(positions)), 0)
     for piece in pieces:
-        found += kernels.products(rows_of(layer, positions, piece))
+        found += kernels.products(rows_of(layer, positions, piece), shifted=shifted)
     return found

@@ -41,7 +41,7 @@ def similarity(found: Similarity, *, figure: Figure | SubFigure | None = None) -
     height, width = found.values.shape
     canvas = prepare(picture_size(width / height, _TILES, figure), figure, _BESIDE)
     axes = canvas.map_axes()
-    lowest = min(0.0, float(np.nanmin(found.values, initial=0.0)))
+    lowest = max(-1.0, float(np.nanmin(found.values, initial=0.0)))
     paint = Paint(Scale("shared", lowest, 1.0), draw.colour_map("viridis"))
     draw.draw_image(axes, found.values, paint)
     draw.draw_marks(axes, not_finite(found.values))
