@@ -21,6 +21,7 @@ def arrays() -> dict[str, np.ndarray]:
     values = np.arange(SAMPLES * 6 * 6 * 4, dtype=np.float32)
     return {
         "conv2d": np.sin(values.reshape(SAMPLES, 6, 6, 4)),
+        "conv2d gradient": np.cos(values.reshape(SAMPLES, 6, 6, 4)),
         "block/shared": np.arange(SAMPLES * 5, dtype=np.float32).reshape(SAMPLES, 5),
         "block/shared:1": np.arange(SAMPLES * 5, dtype=np.float32).reshape(SAMPLES, 5) * 2,
         "low": (np.arange(SAMPLES * 4, dtype=np.uint32).reshape(SAMPLES, 4) + 16256).astype("<u2"),
@@ -37,6 +38,7 @@ def plan() -> schema.RecordingPlan:
     """The recording's plan."""
     outputs = [
         output_info("conv2d", (6, 6, 4), 0),
+        output_info("conv2d", (6, 6, 4), 0, is_gradient=True),
         output_info("block/shared", (5,), 1),
         output_info("block/shared", (5,), 2, call=1),
         output_info("low", (4,), 3, "bfloat16"),

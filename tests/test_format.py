@@ -47,6 +47,9 @@ def test_files_of_every_version_stay_readable(path):
     assert list(recording) == ["conv2d", "block/shared", "low", "mask"]
     expected = arrays()
     np.testing.assert_array_equal(recording["conv2d"][:], expected["conv2d"])
+    if path.stem > "recording-1.0.0":
+        gradient = recording["conv2d"].gradient
+        np.testing.assert_array_equal(gradient[:], expected["conv2d gradient"])
     np.testing.assert_array_equal(
         recording["block/shared"].outputs[1][:], expected["block/shared:1"]
     )
