@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from actscope.store.reader import RecordedLayer as RecordedLayer
     from actscope.store.reader import Recording as Recording
     from actscope.store.reader import open_recording as open
+    from actscope.store.verification import verify as verify
     from actscope.weights import weight_gradients as weight_gradients
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ __all__ = [
     "open",
     "reduce",
     "render",
+    "verify",
     "weight_gradients",
 ]
 
@@ -41,6 +43,7 @@ _LOADED_ON_USE = {
     "extract": ("actscope.extraction", "extract"),
     "reduce": ("actscope.reducing", "reduce"),
     "weight_gradients": ("actscope.weights", "weight_gradients"),
+    "verify": ("actscope.store.verification", "verify"),
     "open": ("actscope.store.reader", "open_recording"),
     "Recording": ("actscope.store.reader", "Recording"),
     "RecordedLayer": ("actscope.store.reader", "RecordedLayer"),

@@ -222,6 +222,24 @@ def info(file: Path, as_json: bool) -> None:
     click.echo(text)
 
 
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(file: Path, as_json: bool) -> None:
+    """Look for everything that is wrong with the recording FILE.
+
+    Exit code 0 where nothing is, 1 where something is, 2 where there is no such file.
+    """
+    found = actscope.verify(file)
+    if as_json:
+        click.echo(_json([finding._asdict() for finding in found]))
+    else:
+        for finding in found:
+            click.echo(f"{finding.place}: {finding.problem}")
+        click.echo(f"{file}: {len(found)} findings" if found else f"{file}: nothing is wrong")
+    sys.exit(1 if found else 0)
+
+
 @cli.group()
 def render() -> None:
     """Draw a layer of a recording, from the file alone."""

@@ -14,7 +14,7 @@ from actscope.store import schema
 from actscope.store.checksums import checksum, covering
 from actscope.store.findings import Finding
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
-from actscope.store.structure import StoredTensor, Structure, read_structure
+from actscope.store.structure import UNREADABLE, StoredTensor, Structure, read_structure
 
 
 def check(path: Path) -> list[Finding]:
@@ -26,14 +26,14 @@ def check(path: Path) -> list[Finding]:
         FormatError: the file is not a recording, or its structure is damaged.
     """
     structure = read_structure(path)
-    with h5py.File(path, "r", locking="best-effort") as file:
-        if schema.CHECKSUMS not in file:
-            return []
-        try:
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            if schema.CHECKSUMS not in file:
+                return []
             stored = list(read_checksums(file, structure.samples))
             slots = read_slots(file)  # after what they speak of: a run may be writing it
-        except (FormatError, OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-            return [Finding(f"/{schema.CHECKSUMS}", f"cannot be read: {error}")]
+    except (FormatError, *UNREADABLE) as error:
+        return [Finding(f"/{schema.CHECKSUMS}", f"cannot be read: {error}")]
     return [finding for sums in stored for finding in _check(path, structure, sums, slots)]
 
 

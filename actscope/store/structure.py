@@ -4,8 +4,10 @@ Nothing is followed out of the file, nothing larger than the file holds is belie
 are looked at before they are read. What passes is plain data; values are read elsewhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice, pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from actscope.dtypes import STORABLE, itemsize
 from actscope.errors import FormatError
 from actscope.protocol import Array
 from actscope.store import schema
+from actscope.store.findings import Finding
 from actscope.store.layout import type_of
 
 MAXIMUM_MEMBERS = 1_000_000
@@ -82,6 +85,8 @@ def read_structure(path: Path) -> Structure:
             version = _checked_version(file, path)
             samples = _samples(file, path)
             tensors = tuple(_tensors(file, samples, path))
+            inputs = tuple(_inputs(file, samples, path))
+            _check_apart((*inputs, *tensors), samples, path)
             return Structure(
                 version=version,
                 rows=_rows(file, samples, path),
@@ -90,7 +95,7 @@ def read_structure(path: Path) -> Structure:
                 ids=_ids(file, samples, path),
                 labels=_column(file, schema.LABELS, samples, path),
                 epochs=_column(file, schema.EPOCHS, samples, path),
-                inputs=tuple(_inputs(file, samples, path)),
+                inputs=inputs,
                 outputs=tuple(tensor for tensor in tensors if not tensor.is_gradient),
                 gradients=tuple(tensor for tensor in tensors if tensor.is_gradient),
             )
@@ -98,8 +103,63 @@ def read_structure(path: Path) -> Structure:
         raise
     except PermissionError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror}") from error
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise FormatError(f"{path} is not an actscope recording: {error}") from error
+
+
+UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
+"""What h5py raises for a file that is damaged."""
+
+
+def structure_findings(path: Path) -> list[Finding]:
+    """Everything that is wrong in the file's structure, each with its place; empty if nothing is.
+
+    Where `read_structure` ends at the first problem, this goes on with the next part.
+    """
+    found: list[Finding] = []
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            for place, part in _parts(file, path):
+                try:
+                    part()
+                except (FormatError, *UNREADABLE) as error:
+                    found.append(Finding(place, str(error).removeprefix(f"{path}: ")))
+        if not found:
+            read_structure(path)
+    except (FormatError, *UNREADABLE) as error:
+        found.append(Finding("/", str(error).removeprefix(f"{path}: ")))
+    return found
+
+
+def _parts(file: h5py.File, path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Every part of a recording's structure, with what reads and checks it."""
+    samples = _samples(file, path)
+    yield "/", lambda: _checked_version(file, path)
+    yield "/", lambda: _text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE)
+    yield f"/{schema.ROWS}", lambda: _rows(file, samples, path)
+    for name in (schema.IDS, schema.LABELS, schema.EPOCHS):
+        yield f"/{schema.SAMPLES}/{name}", partial(_column, file, name, samples, path)
+    yield f"/{schema.SAMPLES}/{schema.INPUT}", lambda: list(_inputs(file, samples, path))
+    layers = _member(file, schema.LAYERS, h5py.Group, path)
+    for name in islice(layers, MAXIMUM_MEMBERS):
+        place = f"/{schema.LAYERS}/{name}"
+        yield place, partial(_layer_tensors, layers, name, samples, path)
+
+
+def _layer_tensors(layers: h5py.Group, name: str, samples: int, path: Path) -> None:
+    list(_tensors_of(_member(layers, name, h5py.Group, path), samples, path))
+
+
+def _check_apart(tensors: Sequence[StoredTensor], samples: int, path: Path) -> None:
+    """Refuse datasets that share bytes, as one does that stands in two places."""
+    placed = sorted(
+        (tensor.offset, tensor.offset + samples * tensor.bytes_per_sample, tensor.dataset)
+        for tensor in tensors
+        if samples * tensor.bytes_per_sample
+    )
+    for (_, end, name), (start, _, other) in pairwise(placed):
+        if start < end:
+            raise FormatError(f"{path}: {name} and {other} share bytes of the file: it is damaged")
 
 
 def is_recording(path: Path) -> bool:
@@ -264,12 +324,17 @@ def _tensors(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor
         if layer_path in seen:
             raise FormatError(f"{path}: two groups claim to be the layer {layer_path!r}")
         seen.add(layer_path)
-        class_name = _text(group, schema.CLASS_NAME, path, schema.MAXIMUM_PATH)
-        for name in group:
-            member = _member(group, name, h5py.HLObject, path)
-            if isinstance(member, h5py.Dataset) and schema.AXES in member.attrs:
-                dataset = _dataset(group, name, path)
-                yield _tensor(dataset, samples, path, layer_path, class_name)
+        yield from _tensors_of(group, samples, path)
+
+
+def _tensors_of(group: h5py.Group, samples: int, path: Path) -> Iterator[StoredTensor]:
+    layer_path = _text(group, schema.PATH, path, schema.MAXIMUM_PATH)
+    class_name = _text(group, schema.CLASS_NAME, path, schema.MAXIMUM_PATH)
+    for name in islice(group, MAXIMUM_MEMBERS):
+        member = _member(group, name, h5py.HLObject, path)
+        if isinstance(member, h5py.Dataset) and schema.AXES in member.attrs:
+            dataset = _dataset(group, name, path)
+            yield _tensor(dataset, samples, path, layer_path, class_name)
 
 
 def _tensor(

@@ -1,0 +1,72 @@
+"""Looks for everything that is wrong with a recording: structure, sizes, checksums.
+
+    python -m actscope.store.verification FILE
+
+does it in this process and prints the findings as JSON; `verify` runs that in a process of its own,
+with limits, since the HDF5 library itself can crash or hang on a crafted file.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from actscope.errors import FormatError, MissingFileError
+from actscope.store.checking import check
+from actscope.store.findings import Finding
+from actscope.store.reader import open_recording
+from actscope.store.structure import structure_findings
+
+SECONDS = 60
+BYTES_PER_SECOND = 50 * 2**20
+MEMORY = 4 * 2**30
+"""Address space beside the file, most of which libraries only reserve."""
+
+
+def verify(path: str | Path) -> list[Finding]:
+    """Everything that is wrong with a recording, each with its place; empty where nothing is.
+
+    Raises:
+        MissingFileError: there is no such file.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingFileError(f"{path} does not exist")
+    if path.is_dir():
+        return [Finding("/", f"{path} is a folder, not an actscope recording")]
+    size = path.stat().st_size
+    command = [sys.executable, "-m", __name__, str(path), str(MEMORY + size)]
+    seconds = SECONDS + size / BYTES_PER_SECOND
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return [Finding("/", f"reading it took more than {seconds:.0f} seconds and was broken off")]
+    if done.returncode:
+        words = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return [Finding("/", f"reading it ended the process with {done.returncode}: {words}")]
+    return [Finding(*found) for found in json.loads(done.stdout.splitlines()[-1])]
+
+
+def findings(path: Path) -> list[Finding]:
+    """What `verify` finds, looked for in this process."""
+    found = structure_findings(path)
+    if found:
+        return found
+    try:
+        open_recording(path).close()
+        return check(path)
+    except FormatError as error:
+        return [Finding("/", str(error).removeprefix(f"{path}: "))]
+
+
+def _limit_memory(size: int) -> None:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+
+if __name__ == "__main__":
+    _limit_memory(int(sys.argv[2]))
+    sys.stdout.write(json.dumps(findings(Path(sys.argv[1]))) + "\n")

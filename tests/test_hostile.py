@@ -1,0 +1,154 @@
+"""Whatever a file holds, it is refused by a clear error, quickly, and leads to no other file."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import actscope
+import hostile_files
+from actscope.errors import ActscopeError, FormatError, MissingFileError
+from actscope.store.findings import Finding
+from actscope.store.verification import findings
+
+PEAK = """
+import resource, sys, time
+import numpy, h5py, actscope, actscope.store.reader
+before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+try:
+    recording = actscope.open(sys.argv[1])
+    for path in recording:
+        for output in recording[path].outputs:
+            output[:]
+    print("opened")
+except actscope.ActscopeError as error:
+    print(str(error).replace(chr(10), " "))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, time.perf_counter() - start)
+"""
+
+
+@pytest.mark.parametrize("case", hostile_files.CASES)
+def test_hostile_files_are_refused(example, tmp_path, case):
+    path = hostile_files.make(case, example.write(), tmp_path / "hostile.h5")
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    said, cost = done.stdout.splitlines()
+    assert said.startswith(str(path)), said
+    assert len(said) > len(str(path)) + 10
+    kilobytes, seconds = map(float, cost.split())
+    assert kilobytes < 200_000
+    assert seconds < 5  # one, on a machine that does nothing else
+    found = findings(path)
+    assert found
+    assert all(finding.place.startswith("/") and finding.problem for finding in found)
+
+
+def test_every_problem_is_found_and_not_only_the_first(example):
+    path = example.write()
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        del file["layers/conv2d/output"].attrs["order"]
+        file["layers/tokens/output"].attrs["dtype"] = "float1024"
+        file["rows"][0] = 99
+    found = actscope.verify(path)
+    assert [finding.place for finding in found] == ["/rows", "/layers/conv2d", "/layers/tokens"]
+    with pytest.raises(FormatError):
+        actscope.open(path)
+
+
+def test_a_good_recording_has_nothing_wrong(example):
+    assert actscope.verify(example.write()) == []
+
+
+def test_changed_rows_are_found_by_their_checksum(example):
+    path = example.write()
+    place = actscope.open(path)["conv2d"]._tensor.offset
+    content = bytearray(path.read_bytes())
+    content[place + 100] ^= 1
+    path.write_bytes(bytes(content))
+    (finding,) = actscope.verify(path)
+    assert finding.place == "/layers/conv2d/output"
+    assert "checksum" in finding.problem
+
+
+def test_a_crash_and_a_hang_of_the_library_are_findings(example, monkeypatch):
+    from actscope.store import verification
+
+    path = example.write()
+    real = subprocess.run
+
+    def crashing(command, **words):
+        return real([sys.executable, "-c", "import os; os.abort()"], **words)
+
+    monkeypatch.setattr(verification.subprocess, "run", crashing)
+    (finding,) = verification.verify(path)
+    assert "ended the process with -6" in finding.problem
+
+    def hanging(command, **words):
+        return real(
+            [sys.executable, "-c", "import time; time.sleep(60)"], **{**words, "timeout": 1}
+        )
+
+    monkeypatch.setattr(verification.subprocess, "run", hanging)
+    (finding,) = verification.verify(path)
+    assert "broken off" in finding.problem
+
+
+def run(*words):
+    command = [sys.executable, "-c", "from actscope.cli import main; main()", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_command(example, tmp_path):
+    good = run("verify", example.write())
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "nothing is wrong" in good.stdout
+    path = hostile_files.make("missing_attribute", example.path, tmp_path / "bad.h5")
+    bad = run("verify", path)
+    assert bad.returncode == 1
+    assert "/layers/conv2d: attribute 'order'" in bad.stdout
+    plain = json.loads(run("verify", path, "--json").stdout)
+    assert plain[0]["place"] == "/layers/conv2d"
+    missing = run("verify", tmp_path / "missing.h5")
+    assert missing.returncode == 2
+    assert len(missing.stderr.splitlines()) == 1
+    opened = run("info", path)
+    assert opened.returncode == 2
+    assert len(opened.stderr.splitlines()) == 1
+
+
+def test_what_is_no_recording_at_all(tmp_path):
+    (tmp_path / "text.h5").write_text("no HDF5 at all")
+    (tmp_path / "empty.h5").write_bytes(b"")
+    for name in ("text.h5", "empty.h5"):
+        with pytest.raises(ActscopeError, match=name):
+            actscope.open(tmp_path / name)
+        assert actscope.verify(tmp_path / name)
+    assert actscope.verify(tmp_path)[0].place == "/"
+    with pytest.raises(MissingFileError):
+        actscope.verify(tmp_path / "missing.h5")
+
+
+def test_random_changes_are_refused_or_harmless(example, tmp_path):
+    """Bytes are changed at random places; what opens must read without a crash."""
+    good = example.write().read_bytes()
+    random = np.random.default_rng(0)
+    path = tmp_path / "mutant.h5"
+    for _ in range(300):
+        content = bytearray(good)
+        for place in random.integers(0, len(good), random.integers(1, 8)):
+            content[place] = random.integers(0, 256)
+        path.write_bytes(bytes(content))
+        try:
+            recording = actscope.open(path)
+            for name in recording:
+                for output in recording[name].outputs:
+                    output[:]
+        except (ActscopeError, UnicodeDecodeError) as error:
+            assert isinstance(error, ActscopeError), error
+        assert all(isinstance(finding, Finding) for finding in findings(path))
