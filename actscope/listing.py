@@ -37,8 +37,10 @@ def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> 
     return "\n".join(line.rstrip() for line in printed.getvalue().splitlines())
 
 
-def layers_table(layers: Sequence[LayerInfo]) -> str:
-    """The layers of a model, one line per output."""
+def layers_table(found: Sequence[LayerInfo]) -> str:
+    """The layers of a model, one line per output, and what else can be recorded by name."""
+    layers = [layer for layer in found if not layer.is_boundary]
+    others = [layer for layer in found if layer.is_boundary and layer.outputs]
     rows = []
     for layer in layers:
         shapes = [shape_text(output.shape) for output in layer.outputs] or ["-"]
@@ -57,6 +59,9 @@ def layers_table(layers: Sequence[LayerInfo]) -> str:
     recordable = sum(bool(layer.outputs) for layer in layers)
     size = readable_bytes(sum(layer.bytes_per_sample for layer in layers))
     closing = f"{recordable} of {len(layers)} layers can be recorded, {size} per sample"
+    if others:
+        named = ", ".join(f"{layer.path} ({layer.class_name})" for layer in others)
+        closing += f"; by name also the model's inputs and its own output: {named}"
     return table([*columns, ("", "left")], rows) + "\n\n" + closing
 
 
@@ -110,8 +115,8 @@ def _made_of(tensor: TensorPlan) -> str:
 
 
 def layers_json(layers: Sequence[LayerInfo]) -> list[dict[str, Any]]:
-    """The layers of a model as plain data."""
-    return [asdict(layer) for layer in layers]
+    """The layers of a model as plain data, without its inputs and its own output."""
+    return [asdict(layer) for layer in layers if not layer.is_boundary]
 
 
 def recording_table(recording: Recording) -> str:
