@@ -236,7 +236,13 @@ def test_an_interrupt_keeps_committed_rows_and_can_be_read_meanwhile(tmp_path):
     np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (200_000, 28, 28, 1)).flush()
     words = ["extract", DEMO / "digits.keras", tmp_path / "x.npy", "-o", path, "--batch-size", "1"]
     command = [*COMMAND, *map(str, words), "--layers", "dense_1", "--backend", BACKEND]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A shell starts what it runs in the background with this signal ignored.
+    running = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not (path.exists() and actscope.open(path).samples):
         assert time.monotonic() < deadline, "no rows were committed"
