@@ -241,7 +241,7 @@ def test_an_interrupt_keeps_committed_rows_and_can_be_read_meanwhile(tmp_path):
         command,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 120
     while not (path.exists() and actscope.open(path).samples):
