@@ -149,6 +149,13 @@ def _json(data: Any) -> str:
     default=None,
     help="Keep the inputs for drawing; by default where they take no more room than the rest.",
 )
+@click.option("--codec", help="Compress without loss: zstd, or gzip which every HDF5 tool reads.")
+@click.option(
+    "--layout",
+    default="sample",
+    show_default=True,
+    help="sample, or channel for reading one channel over all samples.",
+)
 @click.option("--progress/--no-progress", default=None, help="By default on a terminal only.")
 @backend_option
 @overwrite_option

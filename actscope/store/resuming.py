@@ -36,7 +36,11 @@ _COMPARED = {
 def differences(found: Structure, plan: RecordingPlan) -> list[str]:
     """What keeps a call with `plan` from going on with the recording `found`, each in a clause."""
     return [
-        *_compare("samples", found.samples, plan.samples),
+        *_compare(
+            "samples",
+            None if found.is_open_ended else found.samples,
+            None if plan.is_open_ended else plan.samples,
+        ),
         *_compare("format", found.version, schema.VERSION),
         *_compare_provenance(_provenance(found.provenance), _provenance(plan.provenance)),
         *_compare_tensors(found, plan),
@@ -93,6 +97,7 @@ def _compare_tensor(
     yield from _compare(f"{name} shape", found.shape, tuple(wanted.shape))
     yield from _compare(f"{name} dtype", found.dtype, wanted.dtype)
     yield from _compare(f"{name} axes", found.axes[1:], wanted.axes)
+    yield from _compare(f"{name} chunks", found.chunk, wanted.chunk)
     for attribute, value in wanted.attributes.items():
         if attribute in _COMPARED:
             yield from _compare(f"{name} {attribute}", getattr(found, _COMPARED[attribute]), value)
