@@ -16,6 +16,7 @@ import click
 import actscope
 from actscope.benching.commands import bench
 from actscope.comparing.commands import compare
+from actscope.copying_commands import merge, pack
 from actscope.errors import ActscopeError, ActscopeWarning
 
 DEFAULT_ADAPTER = "keras"
@@ -349,6 +350,8 @@ def demo(folder: Path, backend: str | None) -> None:
 
 
 cli.add_command(bench)
+cli.add_command(pack)
+cli.add_command(merge)
 cli.add_command(compare)
 
 

@@ -32,8 +32,7 @@ from actscope.registry import adapter_for
 from actscope.request import DEFAULT_BATCH_SIZE, Request
 from actscope.selection import Selection, select
 from actscope.store import schema
-from actscope.store.chunking import SAMPLE, in_chunks
-from actscope.store.codecs import CODECS, NONE
+from actscope.store.chunking import SAMPLE, stored_as
 from actscope.store.opening import check_recording_output
 from actscope.store.reader import Recording, open_recording
 from actscope.store.schema import RecordingPlan, TensorPlan
@@ -206,26 +205,15 @@ def prepare(adapter: Adapter, model: Any, feed: Feed, request: Request) -> Run:
     layers, groups = schema.plan_layers(tensor.stored for tensor in wanted)
     plan = RecordingPlan(
         samples=feed.samples or 0,
-        tensors=_stored(request, (*inputs, *layers), feed.samples),
+        tensors=(*inputs, *layers),
         groups=groups,
         provenance=describe(adapter.provenance(model), feed.fingerprint, request, batch_size),
         ids=ids,
         labels=labels,
-        codec=request.codec or NONE,
         is_open_ended=feed.samples is None,
     )
+    plan = stored_as(plan, request.codec, request.layout)
     return Run(plan, tuple(wanted), step, batch_size, len(inputs), targets)
-
-
-def _stored(
-    request: Request, tensors: tuple[TensorPlan, ...], samples: int | None
-) -> tuple[TensorPlan, ...]:
-    """The datasets, in chunks where the request or the data demand it."""
-    if request.codec is not None and request.codec not in CODECS:
-        raise DataError(f"codec={request.codec!r}: choose {', '.join(map(repr, CODECS))}")
-    if request.codec in (None, NONE) and request.layout == SAMPLE and samples is not None:
-        return tensors
-    return in_chunks(tensors, request.layout, samples)
 
 
 def record_run(

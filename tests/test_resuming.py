@@ -205,7 +205,7 @@ def test_many_differences_are_counted(tmp_path):
         writer.append([np.zeros((2, 2), np.float32)] * 30)
         writer.commit()
     fewer = dataclasses.replace(plan, tensors=plan.tensors[:5])
-    with pytest.raises(ResumeError, match=r"/output: not in this call; 13 more\)"):
+    with pytest.raises(ResumeError, match=r"/output: not in this call; 14 more\)"):
         Writer(tmp_path / "a.h5", fewer)
 
 

@@ -15,7 +15,8 @@ from actscope.axes import channel_axis
 from actscope.dtypes import itemsize
 from actscope.errors import DataError
 from actscope.store.checksums import BLOCK_BYTES, rows_per_block
-from actscope.store.schema import TensorPlan
+from actscope.store.codecs import CODECS, NONE
+from actscope.store.schema import RecordingPlan, TensorPlan
 
 SAMPLE = "sample"
 CHANNEL = "channel"
@@ -40,6 +41,20 @@ def chunk_shape(tensor: TensorPlan, layout: str, samples: int | None) -> tuple[i
     by_channel = layout == CHANNEL and tensor.shape and tensor.bytes_per_sample
     shape = _by_channel(tensor) if by_channel else _by_sample(tensor)
     return (min(shape[0], samples or shape[0]), *shape[1:])
+
+
+def stored_as(plan: RecordingPlan, codec: str | None, layout: str) -> RecordingPlan:
+    """The same recording, in chunks where codec, layout or an unknown length demand it.
+
+    Raises:
+        DataError: there is no such codec or layout, or a tensor has no values to put into chunks.
+    """
+    if codec is not None and codec not in CODECS:
+        raise DataError(f"codec={codec!r}: choose {', '.join(map(repr, CODECS))}")
+    if codec in (None, NONE) and layout == SAMPLE and not plan.is_open_ended:
+        return plan
+    samples = None if plan.is_open_ended else plan.samples
+    return replace(plan, tensors=in_chunks(plan.tensors, layout, samples), codec=codec or NONE)
 
 
 def in_chunks(

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from actscope.dtypes import raw_dtype
+from actscope.dtypes import raw_dtype, widened
 from actscope.errors import ActscopeError, FormatError, MissingFileError, UnknownLayerError, nearest
 from actscope.protocol import Array
 from actscope.store.rows import Rows, open_rows
@@ -35,19 +35,10 @@ def open_recording(path: str | Path) -> "Recording":
     return Recording(Path(path))
 
 
-def _widen(raw: Array, dtype: str) -> Array:
-    """Stored bytes as values: bfloat16 and float8 become float32, the rest is what it is."""
-    if dtype == "bfloat16":
-        return (raw.astype(np.uint32) << 16).view(np.float32)
-    if dtype == "bool":
-        return raw.astype(bool)
-    return raw
-
-
 class RecordedTensor:
     """Rows of one tensor, one per sample; behaves as a read-only array that stays on the disk.
 
-    Indexing takes what NumPy takes and returns NumPy arrays. bfloat16 comes out as float32.
+    Indexing takes what NumPy takes and returns NumPy arrays; bfloat16 and float8 become float32.
     """
 
     def __init__(self, recording: "Recording", tensor: StoredTensor) -> None:
@@ -78,7 +69,7 @@ class RecordedTensor:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the arrays that come out."""
-        return _widen(np.empty(0, raw_dtype(self._tensor.dtype)), self._tensor.dtype).dtype
+        return widened(np.empty(0, raw_dtype(self._tensor.dtype)), self._tensor.dtype).dtype
 
     @property
     def logical_dtype(self) -> str:
@@ -95,7 +86,7 @@ class RecordedTensor:
 
     def __getitem__(self, key: Any) -> Any:
         self.recording.check_open()
-        return _widen(self._rows[key], self._tensor.dtype)
+        return widened(self._rows[key], self._tensor.dtype)
 
     def unmapped(self) -> Self:
         """The same tensor with nothing of the file in memory: what was read before is let go."""
