@@ -32,23 +32,23 @@ def itemsize(dtype: str) -> int:
     return raw_dtype(dtype).itemsize
 
 
-def widened(stored: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+def widened(stored: npt.NDArray[Any], dtype: str) -> Any:
     """Values as NumPy has them, of what is stored: bfloat16 and float8 become float32."""
     if dtype == "bfloat16":
         # The upper half of a float32. Copying halves is twice as fast as shifting whole values.
-        halves = np.zeros((*stored.shape, 2), "<u2")
+        halves = np.zeros((*stored.shape, 2), np.uint16)
         halves[..., 1] = stored
-        return halves.reshape(-1).view("<f4").reshape(stored.shape)
+        return halves.reshape(-1).view(np.float32).reshape(stored.shape)
     if dtype == "bool":
         return stored.astype(bool)
     if dtype == "float8_e5m2":
-        return np.left_shift(stored, 8, dtype="<u2").view("<f2").astype("<f4")
+        return np.left_shift(stored, 8, dtype=np.uint16).view(np.float16).astype(np.float32)
     if dtype == "float8_e4m3fn":
         return _e4m3fn_values()[stored]
     return stored
 
 
-def narrowed(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+def narrowed(values: npt.NDArray[Any], dtype: str) -> Any:
     """Floating-point values as they are stored in a narrower dtype, rounded to nearest even."""
     if dtype != "bfloat16":
         with np.errstate(over="ignore"):
@@ -69,4 +69,4 @@ def _e4m3fn_values() -> npt.NDArray[np.float32]:
     normal = (1 + mantissa / 8) * 2.0 ** (exponent - 7)
     values = np.where(exponent == 0, mantissa / 8 * 2.0**-6, normal)
     values[(byte & 127) == 127] = np.nan
-    return np.where(byte < 128, values, -values).astype("<f4")
+    return np.where(byte < 128, values, -values).astype(np.float32)

@@ -24,6 +24,13 @@ def _replaced(file, name, make):
         new.attrs[key] = value
 
 
+def without_summaries(file):
+    """What another writer may leave out: the attributes themselves count then."""
+    for group in file["layers"].values():
+        for dataset in group.values():
+            dataset.attrs.pop("summary", None)
+
+
 def external_link(file):
     del file[OUTPUT]
     file[OUTPUT] = h5py.ExternalLink("secret.h5", "/data")
@@ -112,24 +119,41 @@ def other_number_of_rows(file):
 
 
 def other_logical_dtype(file):
+    without_summaries(file)
     file[OUTPUT].attrs["dtype"] = "float16"
 
 
 def unknown_logical_dtype(file):
+    without_summaries(file)
     file[OUTPUT].attrs["dtype"] = "float1024"
 
 
 def missing_attribute(file):
+    without_summaries(file)
     del file[OUTPUT].attrs["order"]
 
 
 def attribute_of_another_kind(file):
+    without_summaries(file)
     file[LAYER].attrs["path"] = np.arange(5)
 
 
 def huge_attribute(file):
+    without_summaries(file)
     # Past 64 KiB HDF5 keeps it outside of the header.
     file[LAYER].attrs.create("path", "x" * 60_000)
+
+
+def summary_that_is_no_json(file):
+    file[OUTPUT].attrs["summary"] = np.bytes_(b"{")
+
+
+def summary_of_another_kind(file):
+    file[OUTPUT].attrs["summary"] = np.bytes_(b'{"order": "first", "axes": ["sample"]}')
+
+
+def summary_without_end(file):
+    file[OUTPUT].attrs["summary"] = "x" * 50_000
 
 
 def provenance_that_is_no_json(file):
@@ -182,6 +206,9 @@ CHANGES = [
     missing_attribute,
     attribute_of_another_kind,
     huge_attribute,
+    summary_that_is_no_json,
+    summary_of_another_kind,
+    summary_without_end,
     provenance_that_is_no_json,
     negative_rows,
     too_many_rows,

@@ -9,12 +9,14 @@ from actscope.errors import ActscopeError, FormatError, MissingFileError, Unknow
 from actscope.store import schema
 from actscope.store.reader import open_recording
 from actscope.store.writer import Writer
+from hostile_files import without_summaries
 from recordings import output_info
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    from recordings import Example
+    from hostile_files import without_summaries
+from recordings import Example
 
     example = Example(tmp_path_factory.mktemp("reader") / "run.h5")
     example.write()
@@ -165,6 +167,7 @@ def test_missing_and_foreign_files(tmp_path):
 
 def damage(path, change):
     with h5py.File(path, "r+") as file:
+        without_summaries(file)
         change(file)
 
 
@@ -208,6 +211,30 @@ DAMAGES = {
         "rows is a Group, not a Dataset",
     ),
 }
+
+
+def test_a_summary_that_says_other_than_the_attributes_is_found(example):
+    with h5py.File(example.write(), "r+") as file:
+        file["layers/conv2d/output"].attrs["order"] = 7
+    findings = actscope.verify(example.path)
+    assert [finding.place for finding in findings] == ["/layers/conv2d"]
+    assert "its summary is not what its attributes say" in findings[0].problem
+
+
+@pytest.mark.parametrize("summarised", [True, False])
+def test_a_recording_reads_the_same_with_and_without_summaries(example, summarised):
+    example.write()
+    if not summarised:
+        damage(example.path, lambda file: None)
+    recording = open_recording(example.path)
+    for order, (name, array) in enumerate(example.arrays.items()):
+        layer = recording[name]
+        assert (layer.order, layer.class_name, layer.unreduced_shape) == (
+            order,
+            "Conv2D",
+            array.shape[1:],
+        )
+        np.testing.assert_array_equal(layer[:], array)
 
 
 @pytest.mark.parametrize("what", DAMAGES)

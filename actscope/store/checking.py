@@ -11,10 +11,11 @@ from actscope.errors import FormatError
 from actscope.store import schema
 from actscope.store.checksums import SLOTS, checksum, covering
 from actscope.store.findings import Finding
+from actscope.store.guarded import UNREADABLE
 from actscope.store.journal import Journal
 from actscope.store.rows import open_rows
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
-from actscope.store.structure import UNREADABLE, Structure, read_structure
+from actscope.store.structure import Structure, read_structure
 
 
 def check(path: Path) -> list[Finding]:

@@ -229,7 +229,10 @@ def _create_tensors(file: h5py.File, plan: RecordingPlan, sample: h5py.Dataset) 
         _write_attributes(group, plan.groups.get(name, {}))
         members = [tensor for tensor in plan.tensors if tensor.group == name]
         for tensor, scales in zip(members, schema.scale_names(members), strict=True):
-            _create_tensor(group, plan, tensor, scales, sample)
+            dataset = _create_tensor(group, plan, tensor, scales, sample)
+            if name in plan.groups:
+                words = schema.summary(plan.groups[name], tensor)
+                dataset.attrs[schema.SUMMARY] = np.bytes_(words.encode())
 
 
 def _create_tensor(
@@ -238,7 +241,7 @@ def _create_tensor(
     tensor: TensorPlan,
     scales: Sequence[str],
     sample: h5py.Dataset,
-) -> None:
+) -> h5py.Dataset:
     if tensor.chunk:
         dataset = _chunked(group, plan, tensor)
     else:
@@ -254,6 +257,7 @@ def _create_tensor(
     for position, (scale, length) in enumerate(zip(scales, tensor.shape, strict=True), start=1):
         dataset.dims[position].label = tensor.axes[position - 1]
         dataset.dims[position].attach_scale(_axis(group, scale, length))
+    return dataset
 
 
 def _create_checksums(group: h5py.Group, plan: RecordingPlan) -> None:

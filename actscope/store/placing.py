@@ -10,8 +10,9 @@ import numpy as np
 
 from actscope.errors import FormatError
 from actscope.store.chunking import grid
+from actscope.store.guarded import UNREADABLE
 from actscope.store.journal import Placed
-from actscope.store.structure import UNREADABLE, StoredTensor
+from actscope.store.structure import StoredTensor
 
 
 def read_places(path: Path, tensor: StoredTensor, rows: int) -> dict[int, Placed]:

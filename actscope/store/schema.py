@@ -4,6 +4,7 @@ Writer and reader spell no group, dataset or attribute name themselves; docs/for
 specification of what stands here.
 """
 
+import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -50,6 +51,7 @@ UNREDUCED_SHAPE = "unreduced-shape"
 ALGORITHM = "algorithm"
 DATASET = "dataset"
 ROWS_PER_BLOCK = "rows-per-block"
+SUMMARY = "summary"
 
 ACTIVATION = "activation"
 
@@ -212,6 +214,19 @@ def _plan_output(output: OutputInfo, group: str, taken: Sequence[str]) -> Tensor
             UNREDUCED_SHAPE: output.unreduced_shape or output.shape,
         },
     )
+
+
+def is_tensor_name(name: str) -> bool:
+    """Whether a dataset of a layer's group holds rows, and not an axis."""
+    stem, _, number = name.partition("_")
+    return stem in (OUTPUT, GRADIENT) and (number.isdecimal() or name == stem)
+
+
+def summary(group: Mapping[str, Attribute], tensor: TensorPlan) -> str:
+    """All attributes of a layer's tensor in one JSON text: one is read faster than twelve."""
+    words = {name: value for name, value in group.items() if name in (PATH, CLASS_NAME)}
+    words |= {name: value for name, value in tensor.attributes.items() if name != ENCODING_VERSION}
+    return json.dumps({**words, DTYPE: tensor.dtype, AXES: (SAMPLE, *tensor.axes)})
 
 
 def group_name(path: str) -> str:

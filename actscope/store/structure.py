@@ -4,9 +4,10 @@ Nothing is followed out of the file, nothing larger than the file holds is belie
 are looked at before they are read. What passes is plain data; values are read elsewhere.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from itertools import islice, pairwise
 from math import prod
@@ -19,8 +20,7 @@ import numpy as np
 from actscope.dtypes import STORABLE, itemsize
 from actscope.errors import FormatError
 from actscope.protocol import Array
-from actscope.store import schema
-from actscope.store.codecs import DEFLATE, SHUFFLE, ZSTD
+from actscope.store import guarded, schema
 from actscope.store.findings import Finding
 from actscope.store.journal import (
     Journal,
@@ -33,7 +33,6 @@ from actscope.store.journal import (
 from actscope.store.layout import type_of
 
 MAXIMUM_MEMBERS = 1_000_000
-MAXIMUM_CHUNK = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def read_structure(path: Path) -> Structure:
         raise
     except PermissionError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror}") from error
-    except UNREADABLE as error:
+    except guarded.UNREADABLE as error:
         raise FormatError(f"{path} is not an actscope recording: {error}") from error
 
 
@@ -167,7 +166,7 @@ def _read(file: h5py.File, path: Path) -> Structure:
         version=version,
         rows=_rows(file, samples, path),
         samples=samples,
-        provenance=_text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE),
+        provenance=guarded.text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE),
         ids=_ids(file, samples, path),
         labels=_column(file, schema.LABELS, samples, path),
         epochs=_column(file, schema.EPOCHS, samples, path),
@@ -175,10 +174,6 @@ def _read(file: h5py.File, path: Path) -> Structure:
         outputs=tuple(tensor for tensor in tensors if not tensor.is_gradient),
         gradients=tuple(tensor for tensor in tensors if tensor.is_gradient),
     )
-
-
-UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
-"""What h5py raises for a file that is damaged."""
 
 
 def structure_findings(path: Path) -> list[Finding]:
@@ -195,11 +190,11 @@ def structure_findings(path: Path) -> list[Finding]:
             for place, part in _parts(file, path):
                 try:
                     part()
-                except (FormatError, *UNREADABLE) as error:
+                except (FormatError, *guarded.UNREADABLE) as error:
                     found.append(Finding(place, str(error).removeprefix(f"{path}: ")))
         if not found:
             read_structure(path)
-    except (FormatError, *UNREADABLE) as error:
+    except (FormatError, *guarded.UNREADABLE) as error:
         found.append(Finding("/", str(error).removeprefix(f"{path}: ")))
     return found
 
@@ -208,19 +203,26 @@ def _parts(file: h5py.File, path: Path) -> Iterator[tuple[str, Callable[[], Any]
     """Every part of a recording's structure, with what reads and checks it."""
     samples = _samples(file, path)
     yield "/", lambda: _checked_version(file, path)
-    yield "/", lambda: _text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE)
+    yield "/", lambda: guarded.text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE)
     yield f"/{schema.ROWS}", lambda: _rows(file, samples, path)
     for name in (schema.IDS, schema.LABELS, schema.EPOCHS):
         yield f"/{schema.SAMPLES}/{name}", partial(_column, file, name, samples, path)
     yield f"/{schema.SAMPLES}/{schema.INPUT}", lambda: list(_inputs(file, samples, path))
-    layers = _member(file, schema.LAYERS, h5py.Group, path)
+    layers = guarded.member(file, schema.LAYERS, h5py.Group, path)
     for name in islice(layers, MAXIMUM_MEMBERS):
         place = f"/{schema.LAYERS}/{name}"
         yield place, partial(_layer_tensors, layers, name, samples, path)
 
 
 def _layer_tensors(layers: h5py.Group, name: str, samples: int, path: Path) -> None:
-    list(_tensors_of(_member(layers, name, h5py.Group, path), samples, path))
+    group = guarded.member(layers, name, h5py.Group, path)
+    list(_tensors_of(group, samples, path))
+    for member in filter(schema.is_tensor_name, islice(group, MAXIMUM_MEMBERS)):
+        dataset = guarded.member(group, member, h5py.Dataset, path)
+        words = guarded.summary(dataset, path)
+        own = json.loads(json.dumps(_words_of_layer(group, dataset, path)))
+        if words is not None and words != own:
+            raise FormatError(f"{dataset.name}: its summary is not what its attributes say")
 
 
 def _check_apart(tensors: Sequence[StoredTensor], samples: int, path: Path) -> None:
@@ -246,142 +248,26 @@ def is_recording(path: Path) -> bool:
 
 def _checked_version(file: h5py.File, path: Path) -> str:
     if schema.ENCODING_TYPE not in file.attrs or (
-        _text(file, schema.ENCODING_TYPE, path) != schema.ENCODING
+        guarded.text(file, schema.ENCODING_TYPE, path) != schema.ENCODING
     ):
         raise FormatError(
             f"{path} is an HDF5 file but not an actscope recording: its attribute "
             f"{schema.ENCODING_TYPE!r} is not {schema.ENCODING!r}"
         )
-    version = _text(file, schema.ENCODING_VERSION, path)
+    version = guarded.text(file, schema.ENCODING_VERSION, path)
     schema.check_version(version, str(path))
     return version
 
 
-def _attribute(target: h5py.HLObject, name: str, path: Path) -> tuple[h5py.h5a.AttrID, str]:
-    """An attribute that is there, unread, and what it is called in messages."""
-    where = f"{path}: attribute {name!r} of {target.name}"
-    if name not in target.attrs:
-        raise FormatError(f"{where} is missing")
-    return target.attrs.get_id(name), where
-
-
-def _text(
-    target: h5py.HLObject, name: str, path: Path, limit: int = schema.MAXIMUM_ATTRIBUTE
-) -> str:
-    """A text attribute; its kind and extent are checked before it is read."""
-    attribute, where = _attribute(target, name, path)
-    kind = h5py.check_string_dtype(attribute.dtype)
-    if kind is None or attribute.shape != () or attribute.get_storage_size() > limit:
-        raise FormatError(f"{where} is not one text of at most {limit} bytes")
-    value = target.attrs[name]
-    text = value.decode() if isinstance(value, bytes) else str(value)
-    if len(text) > limit:
-        raise FormatError(f"{where} has {len(text)} characters, more than {limit}")
-    return text
-
-
-def _number(target: h5py.HLObject, name: str, path: Path) -> int:
-    attribute, where = _attribute(target, name, path)
-    if attribute.dtype.kind not in "iu" or attribute.shape != ():
-        raise FormatError(f"{where} is not one whole number")
-    return int(target.attrs[name])
-
-
-def _numbers(target: h5py.HLObject, name: str, path: Path) -> tuple[int, ...]:
-    attribute, where = _attribute(target, name, path)
-    few = len(attribute.shape) == 1 and attribute.shape[0] <= schema.MAXIMUM_AXES
-    if attribute.dtype.kind not in "iu" or not few:
-        raise FormatError(f"{where} is not a list of at most {schema.MAXIMUM_AXES} whole numbers")
-    return tuple(int(value) for value in target.attrs[name])
-
-
-def _texts(target: h5py.HLObject, name: str, path: Path) -> tuple[str, ...]:
-    attribute, where = _attribute(target, name, path)
-    few = len(attribute.shape) == 1 and attribute.shape[0] <= schema.MAXIMUM_AXES
-    if h5py.check_string_dtype(attribute.dtype) is None or not few:
-        raise FormatError(f"{where} is not a list of at most {schema.MAXIMUM_AXES} texts")
-    return tuple(
-        value.decode() if isinstance(value, bytes) else str(value) for value in target.attrs[name]
-    )
-
-
-def _member(group: h5py.Group, name: str, kind: type, path: Path) -> Any:
-    """A member of a group, opened only when it stands in this very file."""
-    where = f"{path}: {group.name.rstrip('/')}/{name}"
-    link = group.get(name, getlink=True)
-    if link is None:
-        raise FormatError(f"{where} is missing")
-    if not isinstance(link, h5py.HardLink):
-        raise FormatError(f"{where} is a {type(link).__name__}, which is not followed")
-    member = group[name]
-    if not isinstance(member, kind):
-        raise FormatError(f"{where} is a {type(member).__name__}, not a {kind.__name__}")
-    return member
-
-
-def _dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
-    """A dataset whose bytes all stand in this file, one after another, as many as it declares."""
-    dataset, where = _own_dataset(group, name, path)
-    if dataset.chunks is not None or dataset.id.get_create_plist().get_nfilters():
-        raise FormatError(f"{where} is chunked, which it must not be")
-    # Not h5py's own nbytes, which counts a bfloat16 as the float32 that it is read as.
-    declared = prod(dataset.shape) * dataset.id.get_type().get_size()
-    if declared > dataset.id.get_storage_size():
-        raise FormatError(
-            f"{where} declares {declared:,} bytes and the file stores "
-            f"{dataset.id.get_storage_size():,}: it is damaged"
-        )
-    offset = dataset.id.get_offset()
-    size = h5py.h5i.get_file_id(dataset.id).get_filesize()
-    if declared and (offset is None or offset + declared > size):
-        raise FormatError(f"{where} reaches beyond the end of the file ({size:,} bytes): truncated")
-    return dataset
-
-
-def _own_dataset(group: h5py.Group, name: str, path: Path) -> tuple[h5py.Dataset, str]:
-    """A dataset that takes nothing from elsewhere, and what it is called in messages."""
-    dataset = _member(group, name, h5py.Dataset, path)
-    where = f"{path}: {dataset.name}"
-    if dataset.is_virtual or dataset.external:
-        raise FormatError(f"{where} takes its data from other files, which is not followed")
-    if len(dataset.shape or ()) > schema.MAXIMUM_AXES:
-        raise FormatError(f"{where} has {len(dataset.shape)} axes, more than {schema.MAXIMUM_AXES}")
-    return dataset, where
-
-
-def _tensor_dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
-    """A dataset with a row per sample, in chunks or not; chunks are looked for when rows are read.
-
-    So nothing is believed of how many there are: a chunk that is not there is found missing then,
-    and no array is made before.
-    """
-    dataset, where = _own_dataset(group, name, path)
-    if dataset.chunks is None:
-        return _dataset(group, name, path)
-    stored = prod(dataset.chunks) * dataset.id.get_type().get_size()
-    if stored > MAXIMUM_CHUNK:
-        raise FormatError(f"{where} has chunks of {stored:,} bytes, more than {MAXIMUM_CHUNK:,}")
-    unknown = set(_pipeline(dataset)) - {SHUFFLE, DEFLATE, ZSTD}
-    if unknown or len(_pipeline(dataset)) > 2:
-        raise FormatError(f"{where} is stored with filters {_pipeline(dataset)}, which is not read")
-    return dataset
-
-
-def _pipeline(dataset: h5py.Dataset) -> tuple[int, ...]:
-    """The numbers of its filters."""
-    creation = dataset.id.get_create_plist()
-    return tuple(creation.get_filter(place)[0] for place in range(creation.get_nfilters()))
-
-
 def _samples(file: h5py.File, path: Path) -> int:
-    sample = _dataset(file, schema.SAMPLE, path)
+    sample = guarded.plain_dataset(file, schema.SAMPLE, path)
     if sample.ndim != 1 or sample.dtype.kind != "i":
         raise FormatError(f"{path}: /{schema.SAMPLE} is not a list of whole numbers")
     return int(sample.shape[0])
 
 
 def _rows(file: h5py.File, samples: int, path: Path) -> int:
-    dataset = _dataset(file, schema.ROWS, path)
+    dataset = guarded.plain_dataset(file, schema.ROWS, path)
     if dataset.shape != (1,) or dataset.dtype.kind != "i":
         raise FormatError(f"{path}: /{schema.ROWS} is not one whole number")
     rows = int(dataset[0])
@@ -391,10 +277,10 @@ def _rows(file: h5py.File, samples: int, path: Path) -> int:
 
 
 def _column(file: h5py.File, name: str, samples: int, path: Path) -> Array | None:
-    group = _member(file, schema.SAMPLES, h5py.Group, path)
+    group = guarded.member(file, schema.SAMPLES, h5py.Group, path)
     if name not in group:
         return None
-    dataset = _dataset(group, name, path)
+    dataset = guarded.plain_dataset(group, name, path)
     if dataset.shape != (samples,) or dataset.dtype.kind not in "biufS":
         raise FormatError(f"{path}: {dataset.name} is not a plain list of {samples} entries")
     values: Array = dataset[...]
@@ -407,82 +293,136 @@ def _ids(file: h5py.File, samples: int, path: Path) -> tuple[str, ...]:
 
 
 def _inputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]:
-    group = _member(file, schema.SAMPLES, h5py.Group, path)
+    group = guarded.member(file, schema.SAMPLES, h5py.Group, path)
     for position in range(MAXIMUM_MEMBERS):
         name = schema.INPUT if position == 0 else f"{schema.INPUT}_{position}"
         if name not in group:
             return
-        dataset = _tensor_dataset(group, name, path)
-        yield StoredTensor(**_stored(dataset, samples, path), key=_text(dataset, schema.KEY, path))
+        opened = guarded.tensor_dataset(group, name, path)
+        words = _words(opened[0], path, "", "")
+        yield _tensor(*opened, words, samples, path)
 
 
 def _tensors(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]:
-    layers = _member(file, schema.LAYERS, h5py.Group, path)
+    layers = guarded.member(file, schema.LAYERS, h5py.Group, path)
     if len(layers) > MAXIMUM_MEMBERS:
         raise FormatError(f"{path}: /{schema.LAYERS} has {len(layers):,} members, too many")
-    seen: set[str] = set()
-    for group_name in layers:
-        group = _member(layers, group_name, h5py.Group, path)
-        layer_path = _text(group, schema.PATH, path, schema.MAXIMUM_PATH)
-        if layer_path in seen:
-            raise FormatError(f"{path}: two groups claim to be the layer {layer_path!r}")
-        seen.add(layer_path)
-        yield from _tensors_of(group, samples, path)
+    group_of: dict[str, str] = {}
+    for name in layers:
+        group = guarded.member(layers, name, h5py.Group, path)
+        for tensor in _tensors_of(group, samples, path):
+            if group_of.setdefault(tensor.path, name) != name:
+                raise FormatError(f"{path}: two groups claim to be the layer {tensor.path!r}")
+            yield tensor
 
 
 def _tensors_of(group: h5py.Group, samples: int, path: Path) -> Iterator[StoredTensor]:
-    layer_path = _text(group, schema.PATH, path, schema.MAXIMUM_PATH)
-    class_name = _text(group, schema.CLASS_NAME, path, schema.MAXIMUM_PATH)
-    for name in islice(group, MAXIMUM_MEMBERS):
-        member = _member(group, name, h5py.HLObject, path)
-        if isinstance(member, h5py.Dataset) and schema.AXES in member.attrs:
-            dataset = _tensor_dataset(group, name, path)
-            yield _tensor(dataset, samples, path, layer_path, class_name)
+    names = [name for name in islice(group, MAXIMUM_MEMBERS) if schema.is_tensor_name(name)]
+    if not names:
+        raise FormatError(f"{path}: {group.name} holds no output of a layer")
+    for name in names:
+        opened = guarded.tensor_dataset(group, name, path)
+        words = guarded.summary(opened[0], path)  # from version 1.2.0 on
+        if words is None:
+            words = _words_of_layer(group, opened[0], path)
+        yield _tensor(*opened, words, samples, path)
+
+
+def _words_of_layer(group: h5py.Group, dataset: h5py.Dataset, path: Path) -> dict[str, Any]:
+    """What the attributes of a layer's group and of one of its datasets say, as in a summary."""
+    layer_path = guarded.text(group, schema.PATH, path, schema.MAXIMUM_PATH)
+    class_name = guarded.text(group, schema.CLASS_NAME, path, schema.MAXIMUM_PATH)
+    words = _words(dataset, path, layer_path, class_name)
+    for name in (schema.ORDER, schema.CALL, schema.INDEX):
+        words[name] = guarded.number(dataset, name, path)
+    for name in (schema.DATA_FORMAT, schema.REDUCTION):
+        words[name] = guarded.text(dataset, name, path)
+    if schema.UNREDUCED_SHAPE in dataset.attrs:  # from version 1.1.0 on
+        words[schema.UNREDUCED_SHAPE] = guarded.numbers(dataset, schema.UNREDUCED_SHAPE, path)
+    return words
+
+
+def _words(dataset: h5py.Dataset, path: Path, layer: str, class_name: str) -> dict[str, Any]:
+    """What the attributes say that layers and inputs have in common."""
+    return {
+        schema.PATH: layer,
+        schema.CLASS_NAME: class_name,
+        schema.ENCODING_TYPE: guarded.text(dataset, schema.ENCODING_TYPE, path),
+        schema.DTYPE: guarded.text(dataset, schema.DTYPE, path),
+        schema.AXES: guarded.texts(dataset, schema.AXES, path),
+        schema.KEY: guarded.text(dataset, schema.KEY, path),
+    }
 
 
 def _tensor(
-    dataset: h5py.Dataset, samples: int, path: Path, layer_path: str, class_name: str
+    dataset: h5py.Dataset,
+    chunk: tuple[int, ...],
+    pipeline: tuple[int, ...],
+    words: Mapping[str, Any],
+    samples: int,
+    path: Path,
 ) -> StoredTensor:
-    kind = _text(dataset, schema.ENCODING_TYPE, path)
-    if kind not in (schema.ACTIVATION, schema.GRADIENT):
-        raise FormatError(f"{path}: {dataset.name} is of the unknown kind {kind!r}")
-    stored = _stored(dataset, samples, path)
-    unreduced = stored["shape"]
-    if schema.UNREDUCED_SHAPE in dataset.attrs:  # from version 1.1.0 on
-        unreduced = _numbers(dataset, schema.UNREDUCED_SHAPE, path)
+    where = f"{path}: {dataset.name}"
+    found = {name: _word(words, name, kind, where) for name, kind in _KINDS.items()}
+    dtype, axes, kind = found[schema.DTYPE], found[schema.AXES], found[schema.ENCODING_TYPE]
+    shape = dataset.id.shape
+    if kind not in (schema.ACTIVATION, schema.GRADIENT, schema.INPUT):
+        raise FormatError(f"{where} is of the unknown kind {kind!r}")
+    if dtype not in STORABLE:
+        raise FormatError(f"{where} has dtype {dtype!r}, which format {schema.VERSION} lacks")
+    if not dataset.id.get_type().equal(_type_of(dtype)):
+        raise FormatError(f"{where} is stored as {dataset.dtype}, not as its {dtype!r} demands")
+    if len(axes) != len(shape) or not shape or axes[0] != schema.SAMPLE:
+        raise FormatError(f"{where} has {len(shape)} axes and names {axes}")
+    if shape[0] != samples:
+        raise FormatError(f"{where} has {shape[0]} rows where /sample has {samples}")
     return StoredTensor(
-        **stored,
-        path=layer_path,
-        class_name=class_name,
-        order=_number(dataset, schema.ORDER, path),
-        call=_number(dataset, schema.CALL, path),
-        index=_number(dataset, schema.INDEX, path),
-        key=_text(dataset, schema.KEY, path),
-        data_format=_text(dataset, schema.DATA_FORMAT, path),
-        reduction=_text(dataset, schema.REDUCTION, path),
-        unreduced_shape=unreduced,
+        dataset=dataset.name,
+        shape=tuple(int(length) for length in shape[1:]),
+        dtype=dtype,
+        axes=axes,
+        offset=0 if chunk else dataset.id.get_offset() or 0,
+        path=found[schema.PATH],
+        class_name=found[schema.CLASS_NAME],
+        order=found[schema.ORDER],
+        call=found[schema.CALL],
+        index=found[schema.INDEX],
+        key=found[schema.KEY],
+        data_format=found[schema.DATA_FORMAT],
+        reduction=found[schema.REDUCTION],
+        unreduced_shape=found[schema.UNREDUCED_SHAPE] or tuple(map(int, shape[1:])),
         is_gradient=kind == schema.GRADIENT,
+        chunk=chunk,
+        pipeline=pipeline,
     )
 
 
-def _stored(dataset: h5py.Dataset, samples: int, path: Path) -> dict[str, Any]:
-    where = f"{path}: {dataset.name}"
-    dtype = _text(dataset, schema.DTYPE, path)
-    if dtype not in STORABLE:
-        raise FormatError(f"{where} has dtype {dtype!r}, which format {schema.VERSION} lacks")
-    if not dataset.id.get_type().equal(type_of(dtype)):
-        raise FormatError(f"{where} is stored as {dataset.dtype}, not as its {dtype!r} demands")
-    axes = _texts(dataset, schema.AXES, path)
-    if len(axes) != dataset.ndim or dataset.ndim < 1 or axes[0] != schema.SAMPLE:
-        raise FormatError(f"{where} has {dataset.ndim} axes and names {axes}")
-    if dataset.shape[0] != samples:
-        raise FormatError(f"{where} has {dataset.shape[0]} rows where /sample has {samples}")
-    return {
-        "dataset": dataset.name,
-        "shape": tuple(int(length) for length in dataset.shape[1:]),
-        "dtype": dtype,
-        "axes": axes,
-        "offset": 0 if dataset.chunks else dataset.id.get_offset() or 0,
-        "chunk": dataset.chunks or (),
-        "pipeline": _pipeline(dataset) if dataset.chunks else (),
-    }
+_type_of = cache(type_of)
+
+_KINDS: Mapping[str, Any] = {
+    schema.PATH: "",
+    schema.CLASS_NAME: "",
+    schema.ENCODING_TYPE: "",
+    schema.DTYPE: "",
+    schema.AXES: (),
+    schema.KEY: "",
+    schema.ORDER: 0,
+    schema.CALL: 0,
+    schema.INDEX: 0,
+    schema.DATA_FORMAT: "",
+    schema.REDUCTION: "none",
+    schema.UNREDUCED_SHAPE: (),
+}
+"""The words for a tensor, and what each is where it is missing."""
+
+
+def _word(words: Mapping[str, Any], name: str, default: Any, where: str) -> Any:
+    """One of them, of the kind that it must be."""
+    value = words.get(name, default)
+    if isinstance(default, tuple) and isinstance(value, list | tuple):
+        kind = str if name == schema.AXES else int
+        if len(value) <= schema.MAXIMUM_AXES and all(isinstance(part, kind) for part in value):
+            return tuple(value)
+    elif type(value) is type(default) and len(str(value)) <= schema.MAXIMUM_PATH:
+        return value
+    raise FormatError(f"{where}: its {name!r} is {str(value)[:80]!r}, which it cannot be")
