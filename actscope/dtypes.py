@@ -32,23 +32,24 @@ def itemsize(dtype: str) -> int:
     return raw_dtype(dtype).itemsize
 
 
-def widened(stored: npt.NDArray[Any], dtype: str) -> Any:
+def widened(stored: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
     """Values as NumPy has them, of what is stored: bfloat16 and float8 become float32."""
     if dtype == "bfloat16":
         # The upper half of a float32. Copying halves is twice as fast as shifting whole values.
         halves = np.zeros((*stored.shape, 2), np.uint16)
         halves[..., 1] = stored
-        return halves.reshape(-1).view(np.float32).reshape(stored.shape)
+        return np.asarray(halves.reshape(-1).view(np.float32).reshape(stored.shape))
     if dtype == "bool":
         return stored.astype(bool)
     if dtype == "float8_e5m2":
-        return np.left_shift(stored, 8, dtype=np.uint16).view(np.float16).astype(np.float32)
+        wide = np.left_shift(stored, 8, dtype=np.uint16)
+        return np.asarray(wide.view(np.float16), np.float32)
     if dtype == "float8_e4m3fn":
         return _e4m3fn_values()[stored]
     return stored
 
 
-def narrowed(values: npt.NDArray[Any], dtype: str) -> Any:
+def narrowed(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
     """Floating-point values as they are stored in a narrower dtype, rounded to nearest even."""
     if dtype != "bfloat16":
         with np.errstate(over="ignore"):

@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
+import actscope
 from actscope.errors import ActscopeError, FormatError, MissingFileError, UnknownLayerError
 from actscope.store import schema
 from actscope.store.reader import open_recording
@@ -15,8 +16,7 @@ from recordings import output_info
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    from hostile_files import without_summaries
-from recordings import Example
+    from recordings import Example
 
     example = Example(tmp_path_factory.mktemp("reader") / "run.h5")
     example.write()
