@@ -9,6 +9,7 @@ from actscope.render.grids import grid
 from actscope.render.heatmaps import heatmap
 from actscope.render.saving import save
 from actscope.render.scatter import scatter
+from actscope.render.sequences import sequence
 from actscope.render.similarity import similarity
 from actscope.render.vectors import vector
 from actscope.render.worst import worst
@@ -19,6 +20,7 @@ __all__ = [
     "heatmap",
     "save",
     "scatter",
+    "sequence",
     "similarity",
     "vector",
     "worst",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 
 from actscope.render import draw
-from actscope.render.canvas import Canvas, picture_size
+from actscope.render.canvas import Canvas, picture_size, prepare
 from actscope.render.draw import Paint
 from actscope.render.layout import MOST_TILES, columns_for, gap_between, mosaic
 from actscope.render.scale import Scale, not_finite
@@ -85,6 +85,23 @@ def draw_tiles(
     if paint.scale.diverging and placed.column_gap:
         draw.draw_frames(axes, placed)
     return image
+
+
+def draw_sheet(
+    tiles: Values,
+    paint: Paint,
+    labels: Sequence[str],
+    bar_label: str,
+    columns: int | None,
+    figure: Figure | SubFigure | None,
+) -> tuple[Axes, Canvas, Sheet]:
+    """Tiles `(count, height, width)` on a sheet with a colour bar, and no heading yet."""
+    sheet = plan_sheet(tiles.shape, columns, figure)
+    canvas = prepare(sheet.size, figure)
+    axes = canvas.map_axes()
+    draw_tiles(axes, canvas, sheet, tiles, paint, labels)
+    draw.draw_colour_bar(axes, canvas, paint, bar_label)
+    return axes, canvas, sheet
 
 
 def default_colours(scale: Scale, sequential: str = "viridis") -> str:

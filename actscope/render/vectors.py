@@ -10,7 +10,7 @@ from actscope.render.canvas import BESIDE_BARS, picture_size, prepare
 from actscope.render.draw import Paint
 from actscope.render.layout import arrange
 from actscope.render.scale import scale_for
-from actscope.render.sheets import default_colours, draw_tiles, plan_sheet
+from actscope.render.sheets import default_colours, draw_sheet
 from actscope.render.subject import Layer, Subject, take_sample
 from actscope.render.words import counted
 
@@ -81,7 +81,7 @@ def _draw_bars(
     axes = canvas.axes()
     draw.draw_bars(axes, values, paint)
     draw.draw_crosses(axes, values)
-    draw.plain_axes(axes, noun, "activation")
+    draw.plain_axes(axes, noun, subject.quantity)
     draw.draw_heading(axes, canvas, subject, counted(values.size, noun))
     return canvas.whole
 
@@ -92,11 +92,7 @@ def _draw_pixels(
     tiles = subject.values.reshape(-1, 1, 1)
     scale = scale_for(tiles)
     paint = Paint(scale, draw.colour_map(cmap or default_colours(scale)))
-    sheet = plan_sheet(tiles.shape, None, figure)
-    canvas = prepare(sheet.size, figure)
-    axes = canvas.map_axes()
-    draw_tiles(axes, canvas, sheet, tiles, paint)
-    draw.draw_colour_bar(axes, canvas, paint, "activation")
+    axes, canvas, sheet = draw_sheet(tiles, paint, (), subject.quantity, None, figure)
     words = f"{counted(len(tiles), _noun(subject))}, {sheet.columns} to a row"
     draw.draw_heading(axes, canvas, subject, words)
     return canvas.whole
