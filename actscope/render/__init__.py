@@ -4,6 +4,7 @@ Figures are made without `matplotlib.pyplot`: nothing is shown, nothing is saved
 state changes. Nothing here knows a model framework.
 """
 
+from actscope.render.attentions import attention
 from actscope.render.differences import differences
 from actscope.render.grids import grid
 from actscope.render.heatmaps import heatmap
@@ -12,9 +13,11 @@ from actscope.render.scatter import scatter
 from actscope.render.sequences import sequence
 from actscope.render.similarity import similarity
 from actscope.render.vectors import vector
+from actscope.render.volumes import volume
 from actscope.render.worst import worst
 
 __all__ = [
+    "attention",
     "differences",
     "grid",
     "heatmap",
@@ -23,5 +26,6 @@ __all__ = [
     "sequence",
     "similarity",
     "vector",
+    "volume",
     "worst",
 ]

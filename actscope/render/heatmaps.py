@@ -110,7 +110,7 @@ def _check_axes(maps: Maps, subject: Subject) -> None:
 
 def _draw_over_image(subject: Subject, maps: Maps, picture: Values, overlay: _Overlay) -> Figure:
     maps, dropped = (maps, False) if maps.row_axis else square_tokens(maps)
-    heat = choose(maps, overlay.merge, overlay.channel, subject.name)
+    heat = choose(maps, overlay.merge, overlay.channel, subject.name, subject.quantity)
     columns = near_square(len(heat.maps), *picture.shape[:2])
     picture = shrunk(picture, _LONGEST_SIDE // columns)
     sheet = plan_sheet((len(heat.maps), *picture.shape[:2]), columns, overlay.figure)
@@ -129,7 +129,7 @@ def _draw_over_image(subject: Subject, maps: Maps, picture: Values, overlay: _Ov
 
 def _draw_over_series(subject: Subject, maps: Maps, series: Values, overlay: _Overlay) -> Figure:
     curves = series.reshape(len(series), -1)
-    heat = choose(maps, overlay.merge, overlay.channel, subject.name)
+    heat = choose(maps, overlay.merge, overlay.channel, subject.name, subject.quantity)
     strips = resized(heat.maps, (1, len(curves)), overlay.interpolation)[:, 0]
     low, high = finite_range(curves)
     around = _ROOM_AROUND_SERIES * (high - low) or 0.5

@@ -92,9 +92,8 @@ def _draw_curves(
 ) -> None:
     shape = subject.values.shape
     at = int(np.ravel_multi_index(element.position, shape)) if shape else 0
-    for axes, shown, colour in zip(
-        panels, (*sides, apart(sides[0], sides[1])), _COLOURS, strict=True
-    ):
+    curves = (*sides, apart(sides[0], sides[1]))
+    for axes, shown, colour in zip(panels, curves, _COLOURS, strict=True):
         axes.plot(shown, ".-", color=colour, linewidth=0.8, markersize=3)
         axes.axvline(at, color=_MARK_COLOUR, linewidth=0.8)
         draw.plain_axes(axes, "element", "")
