@@ -6,6 +6,7 @@ state changes. Nothing here knows a model framework.
 
 from actscope.render.attentions import attention
 from actscope.render.differences import differences
+from actscope.render.flows import flow
 from actscope.render.grids import grid
 from actscope.render.heatmaps import heatmap
 from actscope.render.saving import save
@@ -19,6 +20,7 @@ from actscope.render.worst import worst
 __all__ = [
     "attention",
     "differences",
+    "flow",
     "grid",
     "heatmap",
     "save",
