@@ -5,6 +5,7 @@ state changes. Nothing here knows a model framework.
 """
 
 from actscope.render.attentions import attention
+from actscope.render.comparisons import compare
 from actscope.render.differences import differences
 from actscope.render.flows import flow
 from actscope.render.grids import grid
@@ -19,6 +20,7 @@ from actscope.render.worst import worst
 
 __all__ = [
     "attention",
+    "compare",
     "differences",
     "flow",
     "grid",

@@ -8,7 +8,13 @@ from matplotlib.path import Path
 from actscope.errors import RenderError
 from actscope.render import pathway
 from actscope.render.canvas import RESOLUTION
-from actscope.render.miniatures import MOST_TILES, draw_input, draw_miniature, draw_output
+from actscope.render.miniatures import (
+    MOST_TILES,
+    MOST_VALUES,
+    draw_input,
+    draw_miniature,
+    draw_output,
+)
 from actscope.render.pathway import Pathway, Point, lay_out, thinned
 from actscope.render.subject import as_numbers, find_sample, take_sample
 from actscope.render.words import counted, shorten, titled, wrapped
@@ -118,17 +124,19 @@ def _draw_input_card(
 def _draw_layer_card(
     page: Axes, way: Pathway, corner: Point, layer: RecordedLayer, position: int, last: bool
 ) -> None:
-    _write(page, corner, layer.name, f"{layer.class_name} {_shape(layer)}")
-    axes = _picture_axes(page, way, corner)
+    axes, shape = _picture_axes(page, way, corner), f"{layer.class_name} {_shape(layer)}"
     try:
         subject = take_sample(layer, position)
     except RenderError:  # no values, or no numbers: the others are drawn all the same
         axes.text(0.5, 0.5, "nothing to draw", ha="center", fontsize=_SMALL_SIZE, color=_INK)
-        return
-    if last and subject.values.size == max(subject.values.shape, default=1):
-        draw_output(axes, subject.values.ravel())
     else:
-        draw_miniature(axes, subject)
+        size = subject.values.size
+        if last and size == max(subject.values.shape, default=1):
+            draw_output(axes, subject.values.ravel())
+            shape += f", {MOST_VALUES} greatest" if size > MOST_VALUES else ""
+        else:
+            draw_miniature(axes, subject)
+    _write(page, corner, layer.name, shape)
 
 
 def _shape(tensor: RecordedTensor) -> str:
