@@ -19,7 +19,7 @@ from actscope.render.sequences import draw_rows
 from actscope.render.sheets import default_colours, draw_sheet, plan_sheet
 from actscope.render.subject import Layer, Subject, Values, take_sample
 from actscope.render.vectors import MOST_BARS
-from actscope.render.words import counted, details, maps_words, shorten, titled
+from actscope.render.words import counted, details, maps_words, sample_words, shorten, titled
 from actscope.store.reader import RecordedTensor
 
 MOST_TILES = 64
@@ -30,7 +30,6 @@ _BESIDE = (1.25, 0.65)
 _WIDE_PANEL = (7.5, 2.4)
 _WIDE = 2.0
 _PANEL_LETTERS = 34
-_ROOM_AROUND = 0.05
 
 
 def compare(
@@ -183,9 +182,7 @@ def _draw_bars(maps: Maps, scale: Scale, quantity: str, panel: SubFigure) -> tup
     axes = canvas.axes()
     draw.draw_bars(axes, values, None)
     draw.draw_crosses(axes, values)
-    low, high = min(scale.low, 0.0), max(scale.high, 0.0)
-    around = _ROOM_AROUND * (high - low)
-    axes.set_ylim(low - around * (low < 0), high + around * (high > 0))
+    draw.span_bars(axes, scale)
     draw.plain_axes(axes, maps.noun, quantity)
     return axes, canvas
 
@@ -194,7 +191,7 @@ def _write_heading(whole: HeadedFigure, first: Subject, second: Subject, shape: 
     """The title with the largest difference, and below it what is known of the sample."""
     letters, smaller = whole.letters
     largest = largest_words(first.values, second.values)
-    title = titled(first.name, f"sample {first.position} · {largest}", letters)
+    title = titled(first.name, f"{sample_words(first)} · {largest}", letters)
     whole.write(title, details(first, shape, "", smaller))
 
 

@@ -42,6 +42,7 @@ _LINE_HEIGHT = 1.35
 _POINTS_ABOVE = 5.0
 _BAR_INCHES = 0.12
 _MOST_TICKED_BARS = 32
+_ROOM_AROUND_BARS = 0.05
 _MOST_SEPARATE_BARS = 64
 
 
@@ -238,6 +239,13 @@ def draw_crosses(axes: Axes, values: Values) -> PathCollection:
     return axes.scatter(
         positions, np.zeros(len(positions)), marker="x", s=18, color=NOT_FINITE_COLOUR, zorder=3
     )
+
+
+def span_bars(axes: Axes, scale: Scale) -> None:
+    """Let the axis of bars reach from zero to both ends of a scale, so that several share it."""
+    low, high = min(scale.low, 0.0), max(scale.high, 0.0)
+    around = _ROOM_AROUND_BARS * (high - low)
+    axes.set_ylim(low - around * (low < 0), high + around * (high > 0))
 
 
 def draw_curves(axes: Axes, series: Values) -> list[Line2D]:

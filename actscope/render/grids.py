@@ -79,7 +79,8 @@ def grid(  # noqa: PLR0913
     )
     if maps.values[0].size == 1:
         painted(maps, look)  # what was asked for wrongly is wrong for bars too
-        return draw_vector(subject, cmap, figure)
+        given = scale if isinstance(scale, Scale) else None
+        return draw_vector(subject, cmap, figure, given)
     return draw_sequence(subject, maps, look)
 
 

@@ -12,7 +12,14 @@ _SEPARATOR = " · "
 
 def title(subject: Subject, width: int) -> str:
     """Such as `"conv2d · sample 0"`; the name is shortened to keep within `width` characters."""
-    return titled(subject.name, f"sample {subject.position}", width)
+    return titled(subject.name, sample_words(subject), width)
+
+
+def sample_words(subject: Subject) -> str:
+    """Such as `"sample 0"`; of a training also after which epoch, with the position within it."""
+    if subject.epoch is None:
+        return f"sample {subject.position}"
+    return f"sample {subject.position - subject.first} · epoch {subject.epoch}"
 
 
 def titled(name: str, ending: str, width: int) -> str:
