@@ -4,6 +4,7 @@ Figures are made without `matplotlib.pyplot`: nothing is shown, nothing is saved
 state changes. Nothing here knows a model framework.
 """
 
+from actscope.render.animations import animate
 from actscope.render.attentions import attention
 from actscope.render.comparisons import compare
 from actscope.render.differences import differences
@@ -19,6 +20,7 @@ from actscope.render.volumes import volume
 from actscope.render.worst import worst
 
 __all__ = [
+    "animate",
     "attention",
     "compare",
     "differences",

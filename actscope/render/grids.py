@@ -85,7 +85,7 @@ def grid(  # noqa: PLR0913
 
 
 def _refuse_order(what: str, *, sort: bool, page: int | None) -> None:
-    if sort or page is not None:
+    if sort or page not in (None, 1):
         word = "sort" if sort else "page"
         raise RenderError(f"{word}= is for the tiles of several channels, not for {what}")
 
