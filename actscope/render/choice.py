@@ -6,7 +6,7 @@ import numpy as np
 
 from actscope.errors import RenderError
 from actscope.render.layout import MOST_TILES, Maps, strength, strongest
-from actscope.render.words import maps_words
+from actscope.render.words import counted, maps_words
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ def choose_channels(maps: Maps, *, sort: bool = False, page: int | None = None) 
     pages = -(-count // size)
     if not isinstance(page, int | np.integer) or not 1 <= page <= pages:
         raise RenderError(
-            f"no page {page!r}: {count} {maps.noun}s, {size} to a page, make {pages} pages, from 1"
+            f"no page {page!r}: {counted(count, maps.noun)}, {size} to a page, make "
+            f"{counted(pages, 'page')}, counted from 1"
         )
     shown = _taken(_sorted(maps) if sort else maps, slice((page - 1) * size, page * size))
     words = maps_words(shown, count, "")
