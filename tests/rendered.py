@@ -10,7 +10,10 @@ from recordings import output_info
 
 
 def write_arrays(path, arrays, axes=None, *, ids=True, inputs=(), epochs=None):
-    """A recording of `arrays`, by layer path, with ids digit-0 ... and labels 0, 11, ..."""
+    """A recording of `arrays`, by layer path, with ids digit-0 ... and labels 0, 11, ...
+
+    `ids` may be a tuple of other ids, empty for none.
+    """
     samples = len(next(iter(arrays.values())))
     outputs = [
         output_info(name, array.shape[1:], order, str(array.dtype), (axes or {}).get(name))
@@ -23,11 +26,11 @@ def write_arrays(path, arrays, axes=None, *, ids=True, inputs=(), epochs=None):
         [str(array.dtype) for array in inputs],
     )
     period = samples if epochs is None else samples // len(set(epochs))
-    names = tuple(f"digit-{number % period}" for number in range(samples)) if ids else ()
+    names = tuple(f"digit-{number % period}" for number in range(samples)) if ids is True else ids
     labels = np.arange(samples) % period * 11 if ids else None
     numbers = None if epochs is None else np.array(epochs, np.int64)
     plan = schema.RecordingPlan(
-        samples, (*stored, *tensors), groups, "{}", names, labels, epochs=numbers
+        samples, (*stored, *tensors), groups, "{}", names or (), labels, epochs=numbers
     )
     with Writer(path, plan) as writer:
         rows = [array.view(np.uint8) if array.dtype == bool else array for array in arrays.values()]

@@ -93,7 +93,9 @@ def write_mp4(path: Path, frames: Iterable[Frame], fps: float) -> None:
                 process.stdin.write(frame.tobytes())
         _, said = process.communicate()
     if process.returncode != 0:
-        raise RenderError(f"ffmpeg could not write {path.name}: {said.decode().strip()}")
+        raise RenderError(
+            f"ffmpeg could not write the MP4: {said.decode(errors='replace').strip()}"
+        )
 
 
 def _even(frame: Frame) -> Frame:

@@ -65,8 +65,8 @@ def volume(
     axes, canvas, sheet = draw_sheet(heat.maps, paint, labels, heat.label, columns, figure)
     height, width = heat.maps.shape[1:]
     words = f"{counted(len(labels), 'slice')} of {height}×{width}"
-    note = counted(len(maps.values), maps.noun)
-    draw.draw_heading(axes, canvas, subject, words, note, sheet.lift)
+    words += f", {counted(len(maps.values), maps.noun)}"
+    draw.draw_heading(axes, canvas, subject, words, lift=sheet.lift)
     return canvas.whole
 
 
