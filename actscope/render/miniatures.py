@@ -8,8 +8,10 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from actscope.render import draw
+from actscope.render.canvas import RESOLUTION
 from actscope.render.draw import Paint, colour_map
 from actscope.render.layout import Maps, arrange, gap_between, mosaic, near_square, strength
+from actscope.render.pathway import PICTURE_HEIGHT
 from actscope.render.pictures import as_picture, looks_like_image
 from actscope.render.scale import not_finite, scale_for
 from actscope.render.sheets import default_colours
@@ -59,11 +61,17 @@ def _draw_tiles(axes: Axes, tiles: Values, aspect: Literal["auto", "equal"]) -> 
     scale = scale_for(tiles)
     paint = Paint(scale, colour_map(default_colours(scale)))
     placed = mosaic(tiles, columns, (gap, gap))
-    draw.draw_image(axes, placed.image, paint, "antialiased")
+    draw.draw_image(axes, placed.image, paint, _interpolation(placed.image))
     draw.draw_marks(axes, mosaic(not_finite(tiles), columns, (gap, gap), fill=False).image)
     if scale.diverging:
         draw.draw_frames(axes, placed)
     axes.set_aspect(aspect)
+
+
+def _interpolation(image: Values) -> str:
+    """Sharp pixels where there is room for them, else averages."""
+    room = PICTURE_HEIGHT * RESOLUTION
+    return "nearest" if max(image.shape[:2]) <= room else "antialiased"
 
 
 def _draw_profile(axes: Axes, values: Values) -> None:
@@ -85,7 +93,7 @@ def draw_input(axes: Axes, values: Values) -> None:
     """An input as a picture where it looks like one, else as curves over its first axis."""
     if looks_like_image(values.shape):
         picture = as_picture(values)
-        draw.draw_picture(axes, picture, "antialiased")
+        draw.draw_picture(axes, picture, _interpolation(picture))
         axes.set_aspect("equal")
     else:
         series = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
