@@ -1,4 +1,4 @@
-"""Decides how maps look: their scale and their colours. Pure: no drawing."""
+"""Decides how maps look: their scale and their colours."""
 
 from dataclasses import dataclass, replace
 
