@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from actscope.comparing.comparison import compare as compare
     from actscope.comparing.result import Comparison as Comparison
     from actscope.extraction import extract as extract
+    from actscope.merging import merge as merge
+    from actscope.packing import pack as pack
     from actscope.reducing import reduce as reduce
     from actscope.store.reader import RecordedLayer as RecordedLayer
     from actscope.store.reader import Recording as Recording
@@ -30,7 +32,9 @@ __all__ = [
     "Recording",
     "compare",
     "extract",
+    "merge",
     "open",
+    "pack",
     "reduce",
     "render",
     "verify",
@@ -41,6 +45,8 @@ _LOADED_ON_USE = {
     "compare": ("actscope.comparing.comparison", "compare"),
     "Comparison": ("actscope.comparing.result", "Comparison"),
     "extract": ("actscope.extraction", "extract"),
+    "merge": ("actscope.merging", "merge"),
+    "pack": ("actscope.packing", "pack"),
     "reduce": ("actscope.reducing", "reduce"),
     "weight_gradients": ("actscope.weights", "weight_gradients"),
     "verify": ("actscope.store.verification", "verify"),

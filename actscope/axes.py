@@ -9,12 +9,28 @@ _CHANNELS_LAST: dict[int, tuple[str, ...]] = {
     3: ("y", "x", "channel"),
     4: ("z", "y", "x", "channel"),
 }
+_WITHOUT_CHANNELS = ("x", "key")
 
 
 def channels_last(rank: int) -> tuple[str, ...]:
     """Names for the axes of one sample of an activation that has `rank` of them."""
     unnamed = tuple(f"axis_{number}" for number in range(1, rank))
     return _CHANNELS_LAST.get(rank, (*unnamed, "channel"))
+
+
+def channel_axis(
+    axes: Sequence[str], names: Sequence[str] = ("channel", "head", "feature")
+) -> int | None:
+    """Which of a sample's axes counts the channels: one of `names`, the first that is there.
+
+    Else it is the last one; None where that is one of an image or of attention's keys.
+    """
+    for name in names:
+        if name in axes:
+            return list(axes).index(name)
+    if not axes or (len(axes) > 1 and axes[-1] in _WITHOUT_CHANNELS):
+        return None
+    return len(axes) - 1
 
 
 def shape_text(shape: Sequence[int | None], first: str = "N") -> str:

@@ -70,7 +70,7 @@ def capture(
         for tensor in plan_wanted(layers, gradients=objective is not None)
         if tensor.stored.is_gradient == (objective is not None)
     ]
-    batch_size = min(feed.samples, LARGEST_BATCH)
+    batch_size = min(feed.length, LARGEST_BATCH)
     step = _step(adapter, model, feed, wanted, batch_size, objective)
     targets = objective.targets.arrays if objective and objective.targets else ()
     memory = _Memory()

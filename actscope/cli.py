@@ -16,6 +16,7 @@ import click
 import actscope
 from actscope.benching.commands import bench
 from actscope.comparing.commands import compare
+from actscope.copying_commands import merge, pack
 from actscope.drawing.commands import COMMANDS
 from actscope.drawing.options import (
     cmap_option,
@@ -159,6 +160,13 @@ def _json(data: Any) -> str:
     "--store-inputs/--no-store-inputs",
     default=None,
     help="Keep the inputs for drawing; by default where they take no more room than the rest.",
+)
+@click.option("--codec", help="Compress without loss: zstd, or gzip which every HDF5 tool reads.")
+@click.option(
+    "--layout",
+    default="sample",
+    show_default=True,
+    help="sample, or channel for reading one channel over all samples.",
 )
 @click.option("--progress/--no-progress", default=None, help="By default on a terminal only.")
 @backend_option
@@ -321,6 +329,8 @@ def demo(folder: Path, backend: str | None) -> None:
 
 
 cli.add_command(bench)
+cli.add_command(pack)
+cli.add_command(merge)
 cli.add_command(compare)
 for command in COMMANDS:
     render.add_command(command)

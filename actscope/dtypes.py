@@ -1,6 +1,9 @@
 """The logical dtypes that a recording can hold, and the NumPy dtypes in which they are stored."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 _STORED_AS = {
     "bool": "uint8",
@@ -27,3 +30,43 @@ def raw_dtype(dtype: str) -> np.dtype[np.generic]:
 def itemsize(dtype: str) -> int:
     """Bytes of one element of the logical dtype `dtype`."""
     return raw_dtype(dtype).itemsize
+
+
+def widened(stored: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    """Values as NumPy has them, of what is stored: bfloat16 and float8 become float32."""
+    if dtype == "bfloat16":
+        # The upper half of a float32. Copying halves is twice as fast as shifting whole values.
+        halves = np.zeros((*stored.shape, 2), "<u2")
+        halves[..., 1] = stored
+        return halves.reshape(-1).view("<f4").reshape(stored.shape)
+    if dtype == "bool":
+        return stored.astype(bool)
+    if dtype == "float8_e5m2":
+        return np.left_shift(stored, 8, dtype="<u2").view("<f2").astype("<f4")
+    if dtype == "float8_e4m3fn":
+        return _e4m3fn_values()[stored]
+    return stored
+
+
+def narrowed(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    """Floating-point values as they are stored in a narrower dtype, rounded to nearest even."""
+    if dtype != "bfloat16":
+        with np.errstate(over="ignore"):
+            return values.astype(raw_dtype(dtype))
+    bits = np.ascontiguousarray(values, "<f4").view("<u4")
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
+    quiet = (bits >> 16) | 0x40  # rounding could make an infinity of a NaN
+    return np.where(np.isnan(values), quiet, rounded).astype("<u2")
+
+
+def _e4m3fn_values() -> npt.NDArray[np.float32]:
+    """The value of each byte: sign, 4 bits of exponent with bias 7, 3 of mantissa, no infinities.
+
+    Source: Micikevicius et al., "FP8 formats for deep learning", 2022, table 1.
+    """
+    byte = np.arange(256)
+    exponent, mantissa = (byte >> 3) & 15, byte & 7
+    normal = (1 + mantissa / 8) * 2.0 ** (exponent - 7)
+    values = np.where(exponent == 0, mantissa / 8 * 2.0**-6, normal)
+    values[(byte & 127) == 127] = np.nan
+    return np.where(byte < 128, values, -values).astype("<f4")

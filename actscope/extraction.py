@@ -1,5 +1,6 @@
 """The main job: run a model over data and record what its layers compute."""
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from actscope.batching import AUTO, fastest
 from actscope.errors import ActscopeWarning, DataError
 from actscope.feed import Feed, check_inputs, open_feed
 from actscope.objectives import Gradients, objective_of, with_targets
-from actscope.pipeline import record
+from actscope.pipeline import Sink, record
 from actscope.planning import Reductions, plan_wanted
 from actscope.progress import progress as progress_bar
 from actscope.protocol import (
@@ -31,10 +32,11 @@ from actscope.registry import adapter_for
 from actscope.request import DEFAULT_BATCH_SIZE, Request
 from actscope.selection import Selection, select
 from actscope.store import schema
+from actscope.store.chunking import SAMPLE, stored_as
 from actscope.store.opening import check_recording_output
 from actscope.store.reader import Recording, open_recording
 from actscope.store.schema import RecordingPlan, TensorPlan
-from actscope.store.writer import Writer
+from actscope.store.writers import open_writer
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     ids: Sequence[str] | None = None,
     labels: npt.ArrayLike | None = None,
     store_inputs: bool | None = None,
+    codec: str | None = None,
+    layout: str = SAMPLE,
     overwrite: bool = False,
     progress: bool | None = None,
     on_plan: Callable[[RecordingPlan], None] | None = None,
@@ -91,7 +95,7 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         data: an array `(N, ...)` or anything sliced like one (a memory map, an HDF5 dataset); a
             list or dict of those for several inputs; a `keras.utils.PyDataset`, a
             `tf.data.Dataset` or a PyTorch `DataLoader` (labels beside the inputs are left out);
-            or any iterable of batches, with `samples`.
+            or any iterable of batches.
         path: the HDF5 file to write.
         layers: a glob or several over layer paths, such as `"conv*"` or `["**/query", "dense"]`;
             `"type:Conv2D"`; `"!dropout*"` to take away; a callable given each layer's
@@ -109,11 +113,14 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         batch_size: samples per batch; `"auto"` tries a few and takes the fastest that fits. A model
             that fixes its batch size keeps its own.
         samples: how many samples to record; by default all. A `tf.data.Dataset` without it is
-            read once more, to count.
+            read once more, to count; of an iterable that cannot tell, such as a generator, all is
+            recorded until it ends, in chunks.
         ids: a name for each sample, such as a file name.
         labels: a number or text for each sample, shape `(N,)`.
         store_inputs: whether to keep the inputs for drawing; by default they are kept where they
             take no more room than the activations.
+        codec: `"zstd"`, or `"gzip"` which every HDF5 tool reads, to compress without loss.
+        layout: `"sample"`, or `"channel"` for those who read one channel over all samples.
         overwrite: whether a file at `path` may be replaced.
         progress: whether to draw a progress bar on stderr; by default on a terminal.
         on_plan: called with what will be stored, before anything is computed.
@@ -137,18 +144,21 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     path = Path(path)
     if check_recording_output(path, overwrite=overwrite) and batch_size == AUTO:
         batch_size = int(open_recording(path).provenance.get("batch-size", DEFAULT_BATCH_SIZE))
-    request = Request(layers, reduce, dtype, gradients, y, batch_size, ids, labels, store_inputs)
+    request = Request(
+        layers, reduce, dtype, gradients, y, batch_size, ids, labels, store_inputs, codec, layout
+    )
     adapter = adapter_for(model)
     feed = feed_for(adapter, model, data, samples)
     run = prepare(adapter, model, feed, request)
     if on_plan is not None:
         on_plan(run.plan)
     with (
-        Writer(path, run.plan, overwrite=overwrite) as writer,
+        open_writer(path, run.plan, overwrite=overwrite) as writer,
         progress_bar(path.name, feed.samples, run.plan.bytes_per_sample, shown=progress) as advance,
     ):
         advance(writer.committed)
         overflows = record_run(run, feed, writer, advance, start=writer.committed)
+        writer.complete()
     warn_of_overflows(run, overflows)
     return open_recording(path)
 
@@ -168,9 +178,11 @@ def feed_for(adapter: Adapter, model: Any, data: Any, samples: int | None = None
 def prepare(adapter: Adapter, model: Any, feed: Feed, request: Request) -> Run:
     """Make a request ready: everything that can be wrong with it is found here."""
     declared = adapter.inputs(model)
-    ids = _checked_ids(request.ids, feed.samples)
-    labels = _checked_labels(request.labels, feed.samples)
-    objective = objective_of(request.gradients, request.y, feed.samples)
+    ids = _checked_ids(request.ids, feed)
+    labels = _checked_labels(request.labels, feed)
+    objective = None
+    if request.gradients is not None or request.y is not None:
+        objective = objective_of(request.gradients, request.y, feed.length)
     trace = adapter.trace(model, feed.example)
     shapes = [array.shape[1:] for array in feed.example.arrays]
     wanted = plan_wanted(
@@ -190,14 +202,22 @@ def prepare(adapter: Adapter, model: Any, feed: Feed, request: Request) -> Run:
         fixed_batch(declared),
         sum(tensor.stored.bytes_per_sample for tensor in wanted),
     )
-    tensors, groups = schema.plan_layers(tensor.stored for tensor in wanted)
-    provenance = describe(adapter.provenance(model), feed.fingerprint, request, batch_size)
-    plan = RecordingPlan(feed.samples, (*inputs, *tensors), groups, provenance, ids, labels)
+    layers, groups = schema.plan_layers(tensor.stored for tensor in wanted)
+    plan = RecordingPlan(
+        samples=feed.samples or 0,
+        tensors=(*inputs, *layers),
+        groups=groups,
+        provenance=describe(adapter.provenance(model), feed.fingerprint, request, batch_size),
+        ids=ids,
+        labels=labels,
+        is_open_ended=feed.samples is None,
+    )
+    plan = stored_as(plan, request.codec, request.layout)
     return Run(plan, tuple(wanted), step, batch_size, len(inputs), targets)
 
 
 def record_run(
-    run: Run, feed: Feed, writer: Writer, advance: Callable[[int], None], *, start: int = 0
+    run: Run, feed: Feed, writer: Sink, advance: Callable[[int], None], *, start: int = 0
 ) -> list[int]:
     """Run over the data from the row `start` on.
 
@@ -251,11 +271,12 @@ def _step(
     compile_step: Callable[[int], Step],
     batch_size: int | str,
     example: Sequence[Array],
-    samples: int,
+    samples: int | None,
     fixed: int | None,
     bytes_per_sample: int,
 ) -> tuple[int, Step]:
     """The compiled step, for the batch size that was asked for or found."""
+    samples = samples or sys.maxsize
     if batch_size == AUTO and fixed is None:
         return fastest(compile_step, example, samples, bytes_per_sample)
     if batch_size != AUTO and (not isinstance(batch_size, int | np.integer) or batch_size < 1):
@@ -264,17 +285,19 @@ def _step(
     return size, compile_step(size)
 
 
-def _checked_ids(ids: Sequence[str] | None, samples: int) -> tuple[str, ...]:
+def _checked_ids(ids: Sequence[str] | None, feed: Feed) -> tuple[str, ...]:
     if ids is None:
         return ()
+    samples = feed.length
     if len(ids) < samples:
         raise DataError(f"there are {len(ids)} ids for {samples} samples: give one each")
     return tuple(str(name) for name in ids[:samples])
 
 
-def _checked_labels(labels: npt.ArrayLike | None, samples: int) -> Array | None:
+def _checked_labels(labels: npt.ArrayLike | None, feed: Feed) -> Array | None:
     if labels is None:
         return None
+    samples = feed.length
     values = np.asarray(labels)
     if values.ndim != 1 or len(values) < samples or values.dtype.kind not in "biufUO":
         raise DataError(

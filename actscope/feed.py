@@ -26,7 +26,7 @@ class Feed:
     """Data ready to be recorded.
 
     Attributes:
-        samples: how many samples there are.
+        samples: how many samples there are; None where that turns out at the end.
         example: the first few samples.
         batches: given a size and a first row, yields the flat inputs of one batch after another
             from that row on, each of that size but the last, which may be smaller. Can be called
@@ -34,10 +34,21 @@ class Feed:
         fingerprint: what tells these data from others, as far as that is cheap.
     """
 
-    samples: int
+    samples: int | None
     example: Inputs
     batches: Callable[[int, int], Iterator[tuple[Array, ...]]]
     fingerprint: Mapping[str, Any]
+
+    @property
+    def length(self) -> int:
+        """How many samples there are, for what cannot do without.
+
+        Raises:
+            DataError: it turns out at the end only.
+        """
+        if self.samples is None:
+            raise DataError("the data do not tell how many samples they hold: pass samples=")
+        return self.samples
 
 
 def open_feed(data: Any, inputs: int | None = None, samples: int | None = None) -> Feed:
@@ -51,7 +62,7 @@ def open_feed(data: Any, inputs: int | None = None, samples: int | None = None) 
         samples: how many samples to take; needed where the data cannot tell.
 
     Raises:
-        DataError: the data are empty, of different lengths, or of unknown length.
+        DataError: the data are empty, of different lengths, or without end.
     """
     if samples is not None and samples < 1:
         raise DataError(f"samples={samples} takes nothing: ask for at least 1")
@@ -124,7 +135,9 @@ def _fingerprint_arrays(inputs: Inputs, total: int) -> dict[str, Any]:
     return _fingerprint("arrays", inputs, total, sampled)
 
 
-def _fingerprint(kind: str, inputs: Inputs, total: int, sampled: Iterable[Array]) -> dict[str, Any]:
+def _fingerprint(
+    kind: str, inputs: Inputs, total: int | None, sampled: Iterable[Array]
+) -> dict[str, Any]:
     digest = hashlib.sha256()
     for part in sampled:
         digest.update(part.reshape(-1).view(np.uint8))
@@ -144,10 +157,6 @@ def _feed_stream(data: Any, inputs: int | None, samples: int | None) -> Feed:
     if first is None:
         raise DataError("the data hold no batches")
     total = samples or _count(data, inputs, len(first))
-    if total is None:
-        raise DataError(
-            f"a {type(data).__name__} does not tell how many samples it holds: pass samples="
-        )
     example = Inputs(
         tuple(array[:HASHED_ROWS] for array in first.arrays), first.names, first.single
     )
@@ -223,9 +232,10 @@ def _count(data: Any, inputs: int | None, first: int) -> int | None:
     if _is_py_dataset(data):
         return _count_py_dataset(data, inputs, first)
     if hasattr(data, "as_numpy_iterator"):
+        if int(data.cardinality()) == -1:
+            raise DataError("the dataset never ends: pass samples=")
         # A pass over the data: a dataset of batches knows their number, but not their sizes.
-        infinite = int(data.cardinality()) == -1
-        return None if infinite else sum(len(_unpack(c, inputs)) for c in _chunks(data))
+        return sum(len(_unpack(c, inputs)) for c in _chunks(data))
     if hasattr(data, "batch_sampler") and hasattr(data, "drop_last"):
         return _count_loader(data)
     return None
@@ -247,9 +257,11 @@ def _count_loader(loader: Any) -> int | None:
 
 
 def rebatch(
-    chunks: Iterable[tuple[Array, ...]], size: int, total: int, given: int = 0
+    chunks: Iterable[tuple[Array, ...]], size: int, total: int | None, given: int = 0
 ) -> Iterator[tuple[Array, ...]]:
     """Chunks of any lengths as batches of `size` rows, until with those before `total` are given.
+
+    Without a total, until they end.
 
     Raises:
         DataError: the chunks end before `total` rows.
@@ -262,12 +274,13 @@ def rebatch(
             raise DataError(f"a batch has inputs of different lengths, {sorted(lengths)}")
         pending.append(chunk)
         waiting += len(chunk[0])
-        while waiting >= size and given + size <= total:
+        while waiting >= size and (total is None or given + size <= total):
             batch, rest = _split(_join(pending), size)
             yield batch
             given, waiting, pending = given + size, waiting - size, [rest]
-        if given + waiting >= total:
+        if total is not None and given + waiting >= total:
             break
+    total = given + waiting if total is None else total
     if given + waiting < total:
         raise DataError(f"the data ended after {given + waiting} samples of {total}")
     if given < total:

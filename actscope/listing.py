@@ -148,7 +148,8 @@ def recording_table(recording: Recording) -> str:
 
 
 def _samples_line(recording: Recording) -> str:
-    parts = [f"{recording.samples:,} of {recording.planned:,} committed"]
+    planned = "an unknown number" if recording.planned is None else f"{recording.planned:,}"
+    parts = [f"{recording.samples:,} of {planned} committed"]
     if recording.ids:
         parts.append(f"ids {recording.ids[0]} to {recording.ids[-1]}")
     if recording.labels is not None:

@@ -8,13 +8,18 @@ from typing import Any
 
 @contextmanager
 def progress(
-    name: str, samples: int, bytes_per_sample: int, *, shown: bool | None, noun: str = "samples"
+    name: str,
+    samples: int | None,
+    bytes_per_sample: int,
+    *,
+    shown: bool | None,
+    noun: str = "samples",
 ) -> Iterator[Callable[[int], None]]:
     """Yields what is to be called with the number of samples done since the last call.
 
     Args:
         name: what is being written.
-        samples: how many there will be.
+        samples: how many there will be, where that is known.
         bytes_per_sample: what each takes in the file; 0 where that is not known.
         shown: whether to draw; None draws on a terminal only. Drawn on stderr.
         noun: what is counted.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from actscope.objectives import Gradients
 from actscope.planning import Reductions
 from actscope.selection import Selection
+from actscope.store.chunking import SAMPLE
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -28,6 +29,8 @@ class Request:
     ids: Sequence[str] | None = None
     labels: npt.ArrayLike | None = None
     store_inputs: bool | None = None
+    codec: str | None = None
+    layout: str = SAMPLE
 
     def described(self) -> dict[str, Any]:
         """What was asked for as plain data; functions by name, arrays by a hash of their bytes."""
@@ -37,6 +40,8 @@ class Request:
             "dtype": self.dtype,
             "gradients": _plain(self.gradients),
             "targets": _plain(self.y),
+            "codec": self.codec,
+            "layout": self.layout,
         }
 
 

@@ -35,7 +35,7 @@ def weight_gradients(
     """
     adapter = adapter_for(model)
     feed = feed_for(adapter, model, x)
-    example, targets = feed.example, packed_targets(y, feed.samples)
+    example, targets = feed.example, packed_targets(y, feed.length)
     totals: dict[str, Array] = {}
     for arrays in with_targets(feed.batches(batch_size, 0), targets.arrays):
         count = len(example.arrays)
@@ -43,7 +43,7 @@ def weight_gradients(
             model,
             Inputs(arrays[:count], example.names, example.single),
             Inputs(arrays[count:], targets.names, targets.single),
-            share=len(arrays[0]) / feed.samples,
+            share=len(arrays[0]) / feed.length,
         )
         for path, gradient in gradients.items():
             totals[path] = totals.get(path, 0) + np.asarray(gradient, np.float64)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import actscope
-from actscope.store import writer
+from actscope.store import chunked_writer, writer
 from actscope.store.checking import check
 
 SAMPLES = 24_000
@@ -44,7 +44,7 @@ def record(path: Path) -> None:
     """The extraction that is killed."""
     import keras
 
-    writer.SECONDS_BETWEEN_COMMITS = 0.1
+    writer.SECONDS_BETWEEN_COMMITS = chunked_writer.SECONDS_BETWEEN_COMMITS = 0.1  # type: ignore
     model = keras.saving.load_model(files("actscope.demo") / "digits.keras", compile=False)
     data = np.random.default_rng(0).random((SAMPLES, 28, 28, 1), np.float32)
     actscope.extract(

@@ -1,5 +1,6 @@
 """Records what a program does to files, and plays back as much of it as a crash would leave."""
 
+import io
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,7 +82,9 @@ class Tape:
 
     def _library(self, real):
         def file(source, mode="r", **words):
-            return real(source if mode == "r" else LibraryFile(self, source), mode, **words)
+            if mode == "r" or isinstance(source, io.BytesIO):
+                return real(source, mode, **words)
+            return real(LibraryFile(self, source), mode, **words)
 
         return file
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from actscope.errors import DiskFullError, OutputExistsError
-from actscope.store import opening, schema, space, writer
+from actscope.store import disk, opening, schema, space
 from actscope.store.writer import Writer
 from recordings import Example, output_info
 
@@ -149,7 +149,7 @@ def test_a_disk_that_fills_up_keeps_committed_rows(example, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writer, "_write_some", full)
+    monkeypatch.setattr(disk, "_write_some", full)
     out.append(example.rows(5, 10))
     with pytest.raises(DiskFullError, match="committed so far are safe"):
         out.commit()
@@ -159,12 +159,12 @@ def test_a_disk_that_fills_up_keeps_committed_rows(example, monkeypatch):
 
 
 def test_short_writes_are_continued(example, monkeypatch):
-    real = writer._write_some
+    real = disk._write_some
 
     def a_few_bytes(descriptor, buffers, offset):
         return real(descriptor, [buffers[0][:37]], offset)
 
-    monkeypatch.setattr(writer, "_write_some", a_few_bytes)
+    monkeypatch.setattr(disk, "_write_some", a_few_bytes)
     with h5py.File(example.write()) as file:
         np.testing.assert_array_equal(file["layers/conv2d/output"], example.arrays["conv2d"])
 

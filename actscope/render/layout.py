@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actscope.axes import channel_axis
 from actscope.errors import RenderError
 from actscope.render.subject import Values
 
@@ -15,7 +16,6 @@ MOST_TILES = 256
 """Of channels that make more tiles than that the strongest are drawn."""
 
 _CHANNEL_AXES = ("head", "channel", "feature")
-_WITHOUT_CHANNELS = ("x", "key")
 _WIDEST = 1.4
 _COST_OF_EMPTY_TILES = 2.0
 _GAP_PER_TILE = 0.04
@@ -65,7 +65,7 @@ def arrange(values: Values, axes: Sequence[str]) -> Maps:
     the other axes are the height and the width, and those before them are folded into slices.
     Steps and tokens run to the right and their channels down.
     """
-    channel = _channel_axis(axes)
+    channel = channel_axis(axes, _CHANNEL_AXES)
     others = [name for position, name in enumerate(axes) if position != channel]
     moved = values[np.newaxis] if channel is None else np.moveaxis(values, channel, 0)
     if len(others) > 1 and others[-1] == "channel":
@@ -79,15 +79,6 @@ def arrange(values: Values, axes: Sequence[str]) -> Maps:
         row_axis=others[-2] if len(others) > 1 else "",
         column_axis=others[-1] if others else "",
     )
-
-
-def _channel_axis(axes: Sequence[str]) -> int | None:
-    for name in _CHANNEL_AXES:
-        if name in axes:
-            return list(axes).index(name)
-    if not axes or (len(axes) > 1 and axes[-1] in _WITHOUT_CHANNELS):
-        return None
-    return len(axes) - 1
 
 
 def strongest(maps: Maps, tiles: int = MOST_TILES) -> Maps:

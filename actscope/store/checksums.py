@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from isal.isal_zlib import crc32
 
 from actscope.protocol import Array
-from actscope.store.schema import RecordingPlan
+from actscope.store.schema import RecordingPlan, TensorPlan
 
 BLOCK_BYTES = 2**20
 """A block has as many rows as fit into this, and at least one."""
@@ -45,10 +45,15 @@ def plan_checksums(plan: RecordingPlan) -> tuple[ChecksumPlan, ...]:
     """The checksums of every tensor of `plan`, in its order."""
     plans = []
     for position, tensor in enumerate(plan.tensors):
-        rows = max(1, BLOCK_BYTES // max(1, tensor.bytes_per_sample))
+        rows = rows_per_block(tensor)
         blocks = -(-plan.samples // rows)
         plans.append(ChecksumPlan(str(position), f"/{tensor.dataset}", rows, blocks))
     return tuple(plans)
+
+
+def rows_per_block(tensor: TensorPlan) -> int:
+    """How many rows of a tensor a checksum covers."""
+    return max(1, BLOCK_BYTES // max(1, tensor.bytes_per_sample))
 
 
 def checksum(rows: Array) -> int:
@@ -82,8 +87,15 @@ class RunningChecksum:
         self._block_bytes = plan.rows_per_block * bytes_per_row
         self._filled = rows % plan.rows_per_block * bytes_per_row
         self._left = (samples - rows) * bytes_per_row
+        if not self._left:
+            self.open = self._filled = 0  # the last block counts as full
         self._full: list[int] = []
         self._taken = rows // plan.rows_per_block
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something in the block that is not full."""
+        return self._filled > 0
 
     def update(self, content: memoryview) -> None:
         """Take in the bytes of whole rows."""

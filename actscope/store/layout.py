@@ -1,7 +1,8 @@
-"""Creates the file of a recording: every group, dataset and attribute, at full size, once.
+"""Creates the file of a recording: every group, dataset and attribute, once.
 
-After this the HDF5 library never touches the file again: rows and their count are written at the
-offsets returned here, so the metadata cannot be torn whenever the process dies.
+Where rows stand one after another, at full size: after this the HDF5 library never touches the file
+again. Rows and their count are written at the offsets returned here, so the metadata cannot be torn
+whenever the process dies. Where they are stored in chunks, the library places these.
 """
 
 import io
@@ -13,9 +14,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from actscope.dtypes import raw_dtype
+from actscope.dtypes import itemsize, raw_dtype
 from actscope.store import schema
 from actscope.store.checksums import SLOTS, plan_checksums
+from actscope.store.codecs import filters
 from actscope.store.schema import RecordingPlan, TensorPlan
 
 ALIGNMENT = 4096
@@ -39,7 +41,7 @@ class Offsets:
     checksums: tuple[int, ...]
 
 
-class _Surface(io.FileIO):
+class Surface(io.FileIO):
     """A file for the HDF5 library in which writing does not fail: it would crash when it did.
 
     Attributes:
@@ -80,9 +82,12 @@ def create(descriptor: int, plan: RecordingPlan) -> Offsets:
         OSError: the disk is full, or fails otherwise.
     """
     os.ftruncate(descriptor, 0)
-    surface = _Surface(descriptor)
+    surface = Surface(descriptor)
+    alignment = {"alignment_threshold": ALIGNMENT, "alignment_interval": ALIGNMENT}
     try:
-        offsets = _create(surface, plan)
+        with h5py.File(surface, "w", **alignment) as file:
+            describe(file, plan)
+            offsets = offsets_in(file, plan)
     except Exception:
         if surface.error is None:
             raise
@@ -91,22 +96,55 @@ def create(descriptor: int, plan: RecordingPlan) -> Offsets:
     return offsets
 
 
-def _create(surface: _Surface, plan: RecordingPlan) -> Offsets:
-    alignment = {"alignment_threshold": ALIGNMENT, "alignment_interval": ALIGNMENT}
-    with h5py.File(surface, "w", **alignment) as file:
-        file.attrs[schema.ENCODING_TYPE] = schema.ENCODING
-        file.attrs[schema.ENCODING_VERSION] = schema.VERSION
-        file.attrs[schema.PROVENANCE] = plan.provenance
-        rows = _dataset(file, schema.ROWS, (1,), h5py.h5t.STD_I64LE)
-        rows[...] = 0
-        rows.make_scale(schema.ROWS)  # xarray wants a scale on every axis in the file
-        sample = _dataset(file, schema.SAMPLE, (plan.samples,), h5py.h5t.STD_I64LE)
-        sample[...] = np.arange(plan.samples)
-        sample.make_scale(schema.SAMPLE)
-        _write_samples(file.create_group(schema.SAMPLES), plan, sample)
-        _create_tensors(file, plan, sample)
-        _create_checksums(file.create_group(schema.CHECKSUMS), plan)
-        return offsets_in(file, plan)
+def create_chunked(surface: Surface, plan: RecordingPlan) -> h5py.File:
+    """Lay out the recording for `plan` in an open file, which stays open to take its chunks."""
+    os.ftruncate(surface.fileno(), 0)
+    # Chunks need no alignment: they are read whole.
+    file = h5py.File(surface, "w")
+    describe(file, plan)
+    return file
+
+
+def skeleton(plan: RecordingPlan) -> bytes:
+    """The image of a file that was laid out for `plan` and holds no chunks."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        describe(file, plan)
+    return content.getvalue()
+
+
+def describe(file: h5py.File, plan: RecordingPlan) -> None:
+    """Make everything of the recording but its rows."""
+    file.attrs[schema.ENCODING_TYPE] = schema.ENCODING
+    file.attrs[schema.ENCODING_VERSION] = schema.VERSION
+    file.attrs[schema.PROVENANCE] = plan.provenance
+    rows = _dataset(file, schema.ROWS, (1,), h5py.h5t.STD_I64LE)
+    rows[...] = 0
+    rows.make_scale(schema.ROWS)  # xarray wants a scale on every axis in the file
+    sample = _write_positions(file, plan.samples)
+    _write_samples(file.create_group(schema.SAMPLES), plan, sample)
+    _create_tensors(file, plan, sample)
+    _create_checksums(file.create_group(schema.CHECKSUMS), plan)
+
+
+def _write_positions(file: h5py.File, samples: int) -> h5py.Dataset:
+    sample = _dataset(file, schema.SAMPLE, (samples,), h5py.h5t.STD_I64LE)
+    sample[...] = np.arange(samples)
+    sample.make_scale(schema.SAMPLE)
+    return sample
+
+
+def end(file: h5py.File, plan: RecordingPlan) -> None:
+    """Make the parts anew that depend on the number of samples, now that `plan` knows it."""
+    for tensor in plan.tensors:
+        dataset = file[tensor.dataset]
+        dataset.dims[0].detach_scale(file[schema.SAMPLE])
+        dataset.id.set_extent((plan.samples, *tensor.shape))
+    del file[schema.SAMPLE], file[schema.CHECKSUMS]
+    sample = _write_positions(file, plan.samples)
+    for tensor in plan.tensors:
+        file[tensor.dataset].dims[0].attach_scale(sample)
+    _create_checksums(file.create_group(schema.CHECKSUMS), plan)
 
 
 def offsets_in(file: h5py.File, plan: RecordingPlan) -> Offsets:
@@ -136,6 +174,23 @@ def _dataset(
     creation.set_obj_track_times(False)
     space = h5py.h5s.create_simple(shape)
     return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), type_id, space, creation))
+
+
+def _chunked(group: h5py.Group, plan: RecordingPlan, tensor: TensorPlan) -> h5py.Dataset:
+    """A dataset in chunks, none of which is there yet."""
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_chunk(tensor.chunk)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_INCR)
+    creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    creation.set_obj_track_times(False)
+    for stage in filters(plan.codec, itemsize(tensor.dtype)):
+        # Optional, since the library has no zstd of its own; it is applied all the same.
+        creation.set_filter(stage.number, h5py.h5z.FLAG_OPTIONAL, stage.values)
+    shape = (plan.samples, *tensor.shape)
+    longest = (h5py.h5s.UNLIMITED, *tensor.shape) if plan.is_open_ended else shape
+    space = h5py.h5s.create_simple(shape, longest)
+    kind = type_of(tensor.dtype)
+    return h5py.Dataset(h5py.h5d.create(group.id, tensor.name.encode(), kind, space, creation))
 
 
 def _write_samples(group: h5py.Group, plan: RecordingPlan, sample: h5py.Dataset) -> None:
@@ -174,17 +229,21 @@ def _create_tensors(file: h5py.File, plan: RecordingPlan, sample: h5py.Dataset) 
         _write_attributes(group, plan.groups.get(name, {}))
         members = [tensor for tensor in plan.tensors if tensor.group == name]
         for tensor, scales in zip(members, schema.scale_names(members), strict=True):
-            _create_tensor(group, plan.samples, tensor, scales, sample)
+            _create_tensor(group, plan, tensor, scales, sample)
 
 
 def _create_tensor(
     group: h5py.Group,
-    samples: int,
+    plan: RecordingPlan,
     tensor: TensorPlan,
     scales: Sequence[str],
     sample: h5py.Dataset,
 ) -> None:
-    dataset = _dataset(group, tensor.name, (samples, *tensor.shape), type_of(tensor.dtype))
+    if tensor.chunk:
+        dataset = _chunked(group, plan, tensor)
+    else:
+        shape = (plan.samples, *tensor.shape)
+        dataset = _dataset(group, tensor.name, shape, type_of(tensor.dtype))
     _write_attributes(dataset, tensor.attributes)
     dataset.attrs[schema.DTYPE] = tensor.dtype
     dataset.attrs[schema.AXES] = np.array(

@@ -13,14 +13,21 @@ import h5py
 
 from actscope.errors import FormatError, OutputExistsError, ResumeError
 from actscope.store import layout, schema, space
-from actscope.store.checking import stored_rows
 from actscope.store.checksums import SLOTS, checksum, plan_checksums
+from actscope.store.journal import partial_path
 from actscope.store.layout import Offsets
 from actscope.store.locking import open_locked
 from actscope.store.resuming import differences
+from actscope.store.rows import MappedRows
 from actscope.store.schema import RecordingPlan
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
-from actscope.store.structure import StoredTensor, Structure, read_structure
+from actscope.store.structure import (
+    StoredTensor,
+    Structure,
+    is_unfinished_in_chunks,
+    read_structure,
+    read_unfinished,
+)
 
 METADATA_BYTES_PER_TENSOR = 16 * 2**10
 MAXIMUM_DIFFERENCES = 12
@@ -47,11 +54,6 @@ class Target:
     slots: tuple[int, ...]
     open_blocks: tuple[int, ...]
     is_new: bool
-
-
-def partial_path(path: Path) -> Path:
-    """Where a recording is laid out before it gets its name."""
-    return path.with_name(path.name + ".partial")
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -85,12 +87,18 @@ def check_recording_output(path: Path, *, overwrite: bool) -> int:
 
 
 def _unfinished(path: Path) -> Structure | None:
-    """The structure of an unfinished recording, or None where the file is anything else."""
+    """The structure of an unfinished recording, or None where there is anything else."""
     try:
+        if is_unfinished_in_chunks(path):
+            found = read_unfinished(path)
+            # A finished file of that name was to be replaced, or it is not of this run.
+            in_chunks = not path.exists() or (found.journal is not None and found.journal.replaces)
+            if in_chunks:
+                return found
         structure = read_structure(path) if path.is_file() else None
     except FormatError:
         return None
-    return structure if structure and structure.rows < structure.samples else None
+    return None if structure is None or structure.is_finished else structure
 
 
 def open_target(path: Path, plan: RecordingPlan, *, overwrite: bool) -> Target:
@@ -105,13 +113,11 @@ def open_target(path: Path, plan: RecordingPlan, *, overwrite: bool) -> Target:
     check_recording_output(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as partial_claim, ExitStack() as named_claim:
-        partial = _claim(partial_path(path), partial_claim, create=True)
-        partial_claim.callback(partial_path(path).unlink, missing_ok=True)
-        named = _claim(path, named_claim) if path.exists() else -1
-        # Both names are claimed: what is found now stays as it is.
-        unfinished = None if overwrite else _unfinished(path)
+        partial, named, unfinished = claim_both(
+            path, partial_claim, named_claim, overwrite=overwrite
+        )
         if unfinished is None:
-            check_output(path, overwrite=overwrite)
+            discard_chunks(path)
             target = _lay_out(path, plan, partial, named)
             partial_claim.pop_all()
         else:
@@ -120,7 +126,34 @@ def open_target(path: Path, plan: RecordingPlan, *, overwrite: bool) -> Target:
     return target
 
 
-def _claim(path: Path, claims: ExitStack, *, create: bool = False) -> int:
+def claim_both(
+    path: Path, partial_claim: ExitStack, named_claim: ExitStack, *, overwrite: bool
+) -> tuple[int, int, Structure | None]:
+    """Claim a recording under both of its names: what is found then stays as it is.
+
+    Returns:
+        The descriptors, that of `path` -1 where there is no such file, and the unfinished recording
+        to go on with.
+    """
+    partial = claim(partial_path(path), partial_claim, create=True)
+    if not is_unfinished_in_chunks(path):
+        partial_claim.callback(partial_path(path).unlink, missing_ok=True)
+    named = claim(path, named_claim) if path.exists() else -1
+    unfinished = None if overwrite else _unfinished(path)
+    if unfinished is None:
+        check_output(path, overwrite=overwrite)
+    return partial, named, unfinished
+
+
+def discard_chunks(path: Path) -> None:
+    """Take away what another run in chunks has left."""
+    for file in path.parent.iterdir():
+        if file.name.startswith(f"{path.name}.chunks-"):
+            file.unlink(missing_ok=True)
+
+
+def claim(path: Path, claims: ExitStack, *, create: bool = False) -> int:
+    """Open a file for writing, for as long as `claims` last."""
     descriptor = open_locked(path, create=create)
     claims.callback(os.close, descriptor)
     return descriptor
@@ -147,11 +180,22 @@ def _lay_out(path: Path, plan: RecordingPlan, partial: int, replaced: int) -> Ta
     return Target(partial, replaced, offsets, 0, (0,) * SLOTS, (0,) * len(plan.tensors), True)
 
 
+def check_same(path: Path, found: Structure, different: Sequence[str]) -> None:
+    """Refuse to go on with an unfinished recording that differs from a call.
+
+    Raises:
+        ResumeError: it does.
+    """
+    if different:
+        raise ResumeError(_refusal(path, found, different))
+
+
 def _go_on(path: Path, plan: RecordingPlan, descriptor: int, found: Structure) -> Target:
+    different = differences(found, plan)
+    if found.journal is not None:
+        check_same(path, found, different)
     with h5py.File(path, "r", locking=False) as file:
-        different = [*differences(found, plan), *_other_checksums(file, plan)]
-        if different:
-            raise ResumeError(_refusal(path, found, different))
+        check_same(path, found, [*different, *_other_checksums(file, plan)])
         slots = read_slots(file)
         stored = {sums.tensor: sums for sums in read_checksums(file, found.samples)}
         offsets = layout.offsets_in(file, plan)
@@ -179,8 +223,9 @@ def _other_checksums(file: h5py.File, plan: RecordingPlan) -> list[str]:
 def _refusal(path: Path, found: Structure, different: Sequence[str]) -> str:
     more = len(different) - MAXIMUM_DIFFERENCES
     listed = "; ".join(different[:MAXIMUM_DIFFERENCES]) + (f"; {more} more" if more > 0 else "")
+    planned = "" if found.is_open_ended else f"of {found.samples:,} "
     return (
-        f"{path} holds {found.rows:,} of {found.samples:,} samples of another run, with which this "
+        f"{path} holds {found.rows:,} {planned}samples of another run, with which this "
         f"call cannot go on ({listed}): make the same call as then, choose another name, or start "
         "anew (overwrite=True, --overwrite)"
     )
@@ -198,4 +243,5 @@ def _open_block(
     if rows in slots:
         return sums.entries[slots.index(rows)]
     # The process died between clearing the slots and committing the last rows.
-    return checksum(stored_rows(path, tensor, rows - rows % sums.rows_per_block, rows))
+    stored = MappedRows(path, tensor, rows)
+    return checksum(stored.between(rows - rows % sums.rows_per_block, rows))

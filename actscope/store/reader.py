@@ -1,24 +1,28 @@
 """Opens a recording and hands out its layers lazily.
 
 The HDF5 library is used once, to read and check the structure; rows are then mapped straight from
-the file, so that any NumPy index works, at memory speed, without locks and from any thread.
+the file or decoded from their chunks, so that any NumPy index works, without locks and from any
+thread.
 """
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from actscope.dtypes import raw_dtype
+from actscope.dtypes import raw_dtype, widened
 from actscope.errors import ActscopeError, FormatError, MissingFileError, UnknownLayerError, nearest
 from actscope.protocol import Array
-from actscope.store.structure import StoredTensor, Structure, read_structure
+from actscope.store.rows import Rows, open_rows
+from actscope.store.structure import (
+    StoredTensor,
+    Structure,
+    is_unfinished_in_chunks,
+    read_structure,
+)
 
 
 def open_recording(path: str | Path) -> "Recording":
@@ -31,45 +35,16 @@ def open_recording(path: str | Path) -> "Recording":
     return Recording(Path(path))
 
 
-def _widen(raw: Array, dtype: str) -> Array:
-    """Stored bytes as values: bfloat16 and float8 become float32, the rest is what it is."""
-    if dtype == "bfloat16":
-        return (raw.astype(np.uint32) << 16).view(np.float32)
-    if dtype == "bool":
-        return raw.astype(bool)
-    return raw
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The committed rows of one dataset, mapped from the file."""
-
-    path: Path
-    tensor: StoredTensor
-    count: int
-
-    @cached_property
-    def mapped(self) -> Array:
-        shape = (self.count, *self.tensor.shape)
-        dtype = raw_dtype(self.tensor.dtype)
-        if prod(shape) == 0:
-            return np.empty(shape, dtype)
-        return np.memmap(self.path, dtype, "r", self.tensor.offset, shape)
-
-    def __getitem__(self, key: Any) -> Array:
-        return _widen(np.array(self.mapped[key]), self.tensor.dtype)
-
-
 class RecordedTensor:
     """Rows of one tensor, one per sample; behaves as a read-only array that stays on the disk.
 
-    Indexing takes what NumPy takes and returns NumPy arrays. bfloat16 comes out as float32.
+    Indexing takes what NumPy takes and returns NumPy arrays; bfloat16 and float8 become float32.
     """
 
     def __init__(self, recording: "Recording", tensor: StoredTensor) -> None:
         self.recording = recording
         self._tensor = tensor
-        self._rows = _Rows(recording.path, tensor, recording.samples)
+        self._rows = recording.rows(tensor)
 
     @property
     def name(self) -> str:
@@ -79,7 +54,7 @@ class RecordedTensor:
     @property
     def shape(self) -> tuple[int, ...]:
         """Committed samples, then the shape of one of them."""
-        return (self._rows.count, *self._tensor.shape)
+        return (len(self), *self._tensor.shape)
 
     @property
     def ndim(self) -> int:
@@ -94,7 +69,7 @@ class RecordedTensor:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the arrays that come out."""
-        return _widen(np.empty(0, raw_dtype(self._tensor.dtype)), self._tensor.dtype).dtype
+        return widened(np.empty(0, raw_dtype(self._tensor.dtype)), self._tensor.dtype).dtype
 
     @property
     def logical_dtype(self) -> str:
@@ -103,15 +78,15 @@ class RecordedTensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the committed rows take in the file."""
-        return self._rows.count * self._tensor.bytes_per_sample
+        """Bytes of the committed rows, before they were encoded."""
+        return len(self) * self._tensor.bytes_per_sample
 
     def __len__(self) -> int:
-        return self._rows.count
+        return self.recording.samples
 
     def __getitem__(self, key: Any) -> Any:
         self.recording.check_open()
-        return self._rows[key]
+        return widened(self._rows[key], self._tensor.dtype)
 
     def unmapped(self) -> Self:
         """The same tensor with nothing of the file in memory: what was read before is let go."""
@@ -207,18 +182,20 @@ class Recording(Mapping[str, RecordedLayer]):
     Attributes:
         path: the file.
         samples: how many samples are committed; later rows are not there yet.
-        planned: how many there will be when the run is complete.
+        planned: how many there will be when the run is complete; None where that is not known yet.
         provenance: what was recorded from what, by whom, when, as plain data.
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
+        if not path.exists() and not is_unfinished_in_chunks(path):
             raise MissingFileError(f"{path} does not exist")
         self.path = path.resolve()
         self._structure = read_structure(path)
         self._open = True
         self.samples: int = self._structure.rows
-        self.planned: int = self._structure.samples
+        self.planned: int | None = (
+            None if self._structure.is_open_ended else self._structure.samples
+        )
         self.provenance: dict[str, Any] = _parse_provenance(self._structure, path)
         found = [RecordedLayer(self, tensor) for tensor in self._structure.gradients]
         self._gradients = {gradient.name: gradient for gradient in found}
@@ -229,7 +206,7 @@ class Recording(Mapping[str, RecordedLayer]):
     @property
     def complete(self) -> bool:
         """Whether every planned sample is there."""
-        return self.samples == self.planned
+        return self._structure.is_finished
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -278,6 +255,10 @@ class Recording(Mapping[str, RecordedLayer]):
             )
         return tuple(RecordedLayer(self, tensor) for tensor in self._outputs[path])
 
+    def rows(self, tensor: StoredTensor) -> Rows:
+        """The committed rows of one of its tensors, as they are stored."""
+        return open_rows(self.path, self._structure, tensor)
+
     def gradient_of(self, layer: RecordedLayer) -> RecordedLayer | None:
         """The recorded gradient with respect to an output of this recording, or None."""
         return self._gradients.get(layer.name)
@@ -314,7 +295,7 @@ class Recording(Mapping[str, RecordedLayer]):
         self.close()
 
     def __repr__(self) -> str:
-        state = "" if self.complete else f" of {self.planned}"
+        state = "" if self.complete else f" of {self.planned or 'an unknown number of'}"
         return f"<Recording {self.path.name}: {self.samples}{state} samples, {len(self)} layers>"
 
 

@@ -5,7 +5,8 @@ must be what an uninterrupted run gives.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,11 @@ _WITHOUT_EFFECT = frozenset(
 )
 """Entries of the provenance that may differ: the values do not depend on them."""
 
+_OF_THE_SAMPLES = frozenset(
+    ["data", "batch-size", "codec", "layout", "packed-from", "merged-from", "targets"]
+)
+"""Entries that may differ between recordings of different samples, however these are stored."""
+
 _COMPARED = {
     schema.ORDER: "order",
     schema.CALL: "call",
@@ -33,21 +39,63 @@ _COMPARED = {
 }
 
 
+@dataclass(frozen=True)
+class _Difference:
+    """What is not the same on two sides; where one side lacks it, that side's is `_ABSENT`."""
+
+    name: str
+    found: Any
+    wanted: Any
+
+    def said(self, one: str, other: str) -> str:
+        """In a clause, with words for the two sides."""
+        if self.found is _ABSENT:
+            return f"{self.name}: not in {one}"
+        if self.wanted is _ABSENT:
+            return f"{self.name}: not in {other}"
+        return f"{self.name}: {_shown(self.found)} in {one}, {_shown(self.wanted)} in {other}"
+
+
+_ABSENT = object()
+
+
 def differences(found: Structure, plan: RecordingPlan) -> list[str]:
     """What keeps a call with `plan` from going on with the recording `found`, each in a clause."""
-    return [
-        *_compare("samples", found.samples, plan.samples),
+    different = [
+        *_compare(
+            "samples",
+            None if found.is_open_ended else found.samples,
+            None if plan.is_open_ended else plan.samples,
+        ),
         *_compare("format", found.version, schema.VERSION),
         *_compare_provenance(_provenance(found.provenance), _provenance(plan.provenance)),
-        *_compare_tensors(found, plan),
+        *_compare_tensors(found.tensors, plan),
+    ]
+    return [
+        *(difference.said("the file", "this call") for difference in different),
         *(["ids: not the same"] if found.ids != plan.ids else []),
         *(["labels: not the same"] if not _same_labels(found.labels, plan.labels) else []),
     ]
 
 
-def _compare(name: str, found: Any, wanted: Any) -> Iterator[str]:
+def recorded_differences(one: Structure, other: RecordingPlan) -> list[str]:
+    """What keeps recordings of different samples from being joined, each in a clause."""
+    first, second = (
+        {
+            name: value
+            for name, value in _provenance(text).items()
+            if name.partition(".")[0] not in _OF_THE_SAMPLES
+        }
+        for text in (one.provenance, other.provenance)
+    )
+    tensors = [replace(tensor, chunk=()) for tensor in one.tensors]
+    different = [*_compare_provenance(first, second), *_compare_tensors(tensors, other)]
+    return [difference.said("the first", "the other") for difference in different]
+
+
+def _compare(name: str, found: Any, wanted: Any) -> Iterator[_Difference]:
     if found != wanted:
-        yield f"{name}: {_shown(found)} in the file, {_shown(wanted)} in this call"
+        yield _Difference(name, found, wanted)
 
 
 def _shown(value: Any) -> str:
@@ -66,20 +114,22 @@ def _provenance(text: str) -> dict[str, Any]:
     return entries
 
 
-def _compare_provenance(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+def _compare_provenance(
+    found: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> Iterator[_Difference]:
     for name in dict.fromkeys([*wanted, *found]):
         if name not in _WITHOUT_EFFECT:
             yield from _compare(name, found.get(name), wanted.get(name))
 
 
-def _compare_tensors(found: Structure, plan: RecordingPlan) -> Iterator[str]:
-    stored = {tensor.dataset: tensor for tensor in found.tensors}
+def _compare_tensors(found: Sequence[StoredTensor], plan: RecordingPlan) -> Iterator[_Difference]:
+    stored = {tensor.dataset: tensor for tensor in found}
     planned = {f"/{tensor.dataset}": tensor for tensor in plan.tensors}
     for name in dict.fromkeys([*planned, *stored]):
         if name not in stored:
-            yield f"{name}: not in the file"
+            yield _Difference(name, _ABSENT, None)
         elif name not in planned:
-            yield f"{name}: not in this call"
+            yield _Difference(name, None, _ABSENT)
         else:
             layer = plan.groups.get(planned[name].group, {})
             yield from _compare_tensor(name, stored[name], planned[name], layer)
@@ -87,12 +137,13 @@ def _compare_tensors(found: Structure, plan: RecordingPlan) -> Iterator[str]:
 
 def _compare_tensor(
     name: str, found: StoredTensor, wanted: TensorPlan, layer: Mapping[str, Any]
-) -> Iterator[str]:
+) -> Iterator[_Difference]:
     yield from _compare(f"{name} path", found.path, layer.get(schema.PATH, ""))
     yield from _compare(f"{name} class", found.class_name, layer.get(schema.CLASS_NAME, ""))
     yield from _compare(f"{name} shape", found.shape, tuple(wanted.shape))
     yield from _compare(f"{name} dtype", found.dtype, wanted.dtype)
     yield from _compare(f"{name} axes", found.axes[1:], wanted.axes)
+    yield from _compare(f"{name} chunks", found.chunk, wanted.chunk)
     for attribute, value in wanted.attributes.items():
         if attribute in _COMPARED:
             yield from _compare(f"{name} {attribute}", getattr(found, _COMPARED[attribute]), value)

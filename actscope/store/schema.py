@@ -1,4 +1,4 @@
-"""The names and shapes inside a recording, version 1.1.0 of the format. Pure: no input or output.
+"""The names and shapes inside a recording, version 1.2.0 of the format. Pure: no input or output.
 
 Writer and reader spell no group, dataset or attribute name themselves; docs/format.md is the
 specification of what stands here.
@@ -16,7 +16,7 @@ from actscope.errors import FormatError
 from actscope.protocol import OutputInfo
 
 ENCODING = "actscope"
-VERSION = "1.1.0"
+VERSION = "1.2.0"
 
 ENCODING_TYPE = "encoding-type"
 ENCODING_VERSION = "encoding-version"
@@ -77,6 +77,7 @@ class TensorPlan:
         dtype: logical dtype.
         axes: a name for each axis of `shape`.
         attributes: the attributes it carries besides its axes and dtype.
+        chunk: the shape of its chunks, rows first; empty where its rows stand one after another.
     """
 
     group: str
@@ -85,6 +86,7 @@ class TensorPlan:
     dtype: str
     axes: tuple[str, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    chunk: tuple[int, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -102,13 +104,15 @@ class RecordingPlan:
     """Everything that is fixed before the first row is computed.
 
     Attributes:
-        samples: how many rows each tensor will get.
+        samples: how many rows each tensor will get; 0 where that is not known.
         tensors: the datasets, inputs first, in the order in which rows arrive.
         groups: the attributes of each layer's group, by group.
         provenance: JSON text.
         ids: one text per sample, or none.
         labels: one number or text per sample, shape `(N,)`, or None.
         epochs: after which epoch of a training each row was computed, from 1, or None.
+        codec: how chunks are encoded: `"none"`, `"zstd"` or `"gzip"`.
+        is_open_ended: whether the number of rows turns out at the end.
     """
 
     samples: int
@@ -118,11 +122,18 @@ class RecordingPlan:
     ids: tuple[str, ...] = ()
     labels: npt.NDArray[np.generic] | None = None
     epochs: npt.NDArray[np.int64] | None = None
+    codec: str = "none"
+    is_open_ended: bool = False
 
     @property
     def bytes_per_sample(self) -> int:
-        """Bytes that one sample takes in all datasets."""
+        """Bytes that one sample takes in all datasets, before they are encoded."""
         return sum(tensor.bytes_per_sample for tensor in self.tensors)
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether rows are stored in chunks and not one after another."""
+        return any(tensor.chunk for tensor in self.tensors)
 
 
 def plan_inputs(

@@ -5,8 +5,9 @@ are looked at before they are read. What passes is plain data; values are read e
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from io import BytesIO
 from itertools import islice, pairwise
 from math import prod
 from pathlib import Path
@@ -19,15 +20,29 @@ from actscope.dtypes import STORABLE, itemsize
 from actscope.errors import FormatError
 from actscope.protocol import Array
 from actscope.store import schema
+from actscope.store.codecs import DEFLATE, SHUFFLE, ZSTD
 from actscope.store.findings import Finding
+from actscope.store.journal import (
+    Journal,
+    chunks_path,
+    is_journal,
+    mapped,
+    partial_path,
+    read_journal,
+)
 from actscope.store.layout import type_of
 
 MAXIMUM_MEMBERS = 1_000_000
+MAXIMUM_CHUNK = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A dataset with a row per sample: where its bytes are and what they mean."""
+    """A dataset with a row per sample: where its bytes are and what they mean.
+
+    Either its rows stand one after another from `offset` on, or they are in chunks of the shape
+    `chunk`, encoded by the filters numbered in `pipeline`.
+    """
 
     dataset: str
     shape: tuple[int, ...]
@@ -44,6 +59,8 @@ class StoredTensor:
     reduction: str = "none"
     unreduced_shape: tuple[int, ...] = ()
     is_gradient: bool = False
+    chunk: tuple[int, ...] = ()
+    pipeline: tuple[int, ...] = ()
 
     @property
     def bytes_per_sample(self) -> int:
@@ -53,7 +70,11 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Structure:
-    """What a recording holds, apart from the activations themselves."""
+    """What a recording holds, apart from the activations themselves.
+
+    `journal` is there while a recording in chunks is not finished. `samples` is how many rows are
+    planned, and what is there so far where `is_open_ended`.
+    """
 
     version: str
     rows: int
@@ -65,6 +86,17 @@ class Structure:
     inputs: tuple[StoredTensor, ...]
     outputs: tuple[StoredTensor, ...]
     gradients: tuple[StoredTensor, ...]
+    journal: Journal | None = None
+
+    @property
+    def is_open_ended(self) -> bool:
+        """Whether it is not known yet how many rows there will be."""
+        return self.journal is not None and self.journal.is_open_ended
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every row is there."""
+        return self.rows == self.samples and self.journal is None
 
     @property
     def tensors(self) -> tuple[StoredTensor, ...]:
@@ -72,8 +104,24 @@ class Structure:
         return (*self.inputs, *self.outputs, *self.gradients)
 
 
+def is_unfinished_in_chunks(path: Path) -> bool:
+    """Whether there are committed rows of the recording `path` in a journal and chunks.
+
+    A journal without its chunks is what is left of a recording that was finished.
+    """
+    if not is_journal(partial_path(path)):
+        return False
+    try:
+        journal = read_journal(partial_path(path))
+    except FormatError:
+        return False
+    return journal.rows > 0 and chunks_path(path, journal.generation).exists()
+
+
 def read_structure(path: Path) -> Structure:
     """Read and check everything in the file but the rows.
+
+    Where the file is not there yet, but the journal of an unfinished recording is, what that says.
 
     Raises:
         FormatError: the file is not a recording, is damaged, or is of a newer version.
@@ -81,30 +129,52 @@ def read_structure(path: Path) -> Structure:
     if path.is_dir():
         raise FormatError(f"{path} is a folder, not an actscope recording")
     try:
+        if not path.exists() and is_unfinished_in_chunks(path):
+            return read_unfinished(path)
         with h5py.File(path, "r", locking="best-effort") as file:
-            version = _checked_version(file, path)
-            samples = _samples(file, path)
-            tensors = tuple(_tensors(file, samples, path))
-            inputs = tuple(_inputs(file, samples, path))
-            _check_apart((*inputs, *tensors), samples, path)
-            return Structure(
-                version=version,
-                rows=_rows(file, samples, path),
-                samples=samples,
-                provenance=_text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE),
-                ids=_ids(file, samples, path),
-                labels=_column(file, schema.LABELS, samples, path),
-                epochs=_column(file, schema.EPOCHS, samples, path),
-                inputs=inputs,
-                outputs=tuple(tensor for tensor in tensors if not tensor.is_gradient),
-                gradients=tuple(tensor for tensor in tensors if tensor.is_gradient),
-            )
+            return _read(file, path)
     except FormatError:
         raise
     except PermissionError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror}") from error
     except UNREADABLE as error:
         raise FormatError(f"{path} is not an actscope recording: {error}") from error
+
+
+def read_unfinished(path: Path) -> Structure:
+    """What the journal of the recording in chunks at `path` says.
+
+    Raises:
+        FormatError: the journal is damaged.
+    """
+    journal = read_journal(partial_path(path))
+    journal.encoded = mapped(chunks_path(path, journal.generation))
+    with h5py.File(BytesIO(journal.skeleton), "r") as file:
+        planned = _read(file, path)
+    samples = journal.rows if journal.is_open_ended else planned.samples
+    if journal.rows > samples:
+        raise FormatError(f"{path}: {journal.rows} rows are committed of {samples}: damaged")
+    return replace(planned, rows=journal.rows, samples=samples, journal=journal)
+
+
+def _read(file: h5py.File, path: Path) -> Structure:
+    version = _checked_version(file, path)
+    samples = _samples(file, path)
+    tensors = tuple(_tensors(file, samples, path))
+    inputs = tuple(_inputs(file, samples, path))
+    _check_apart((*inputs, *tensors), samples, path)
+    return Structure(
+        version=version,
+        rows=_rows(file, samples, path),
+        samples=samples,
+        provenance=_text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE),
+        ids=_ids(file, samples, path),
+        labels=_column(file, schema.LABELS, samples, path),
+        epochs=_column(file, schema.EPOCHS, samples, path),
+        inputs=inputs,
+        outputs=tuple(tensor for tensor in tensors if not tensor.is_gradient),
+        gradients=tuple(tensor for tensor in tensors if tensor.is_gradient),
+    )
 
 
 UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
@@ -118,6 +188,9 @@ def structure_findings(path: Path) -> list[Finding]:
     """
     found: list[Finding] = []
     try:
+        if not path.exists():  # what there is of it is a journal
+            read_structure(path)
+            return []
         with h5py.File(path, "r", locking="best-effort") as file:
             for place, part in _parts(file, path):
                 try:
@@ -155,7 +228,7 @@ def _check_apart(tensors: Sequence[StoredTensor], samples: int, path: Path) -> N
     placed = sorted(
         (tensor.offset, tensor.offset + samples * tensor.bytes_per_sample, tensor.dataset)
         for tensor in tensors
-        if samples * tensor.bytes_per_sample
+        if samples * tensor.bytes_per_sample and not tensor.chunk
     )
     for (_, end, name), (start, _, other) in pairwise(placed):
         if start < end:
@@ -247,15 +320,10 @@ def _member(group: h5py.Group, name: str, kind: type, path: Path) -> Any:
 
 
 def _dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
-    """A dataset whose bytes all stand in this file, as many as it declares."""
-    dataset = _member(group, name, h5py.Dataset, path)
-    where = f"{path}: {dataset.name}"
-    if dataset.is_virtual or dataset.external:
-        raise FormatError(f"{where} takes its data from other files, which is not followed")
-    if len(dataset.shape or ()) > schema.MAXIMUM_AXES:
-        raise FormatError(f"{where} has {len(dataset.shape)} axes, more than {schema.MAXIMUM_AXES}")
+    """A dataset whose bytes all stand in this file, one after another, as many as it declares."""
+    dataset, where = _own_dataset(group, name, path)
     if dataset.chunks is not None or dataset.id.get_create_plist().get_nfilters():
-        raise FormatError(f"{where} is chunked, which format {schema.VERSION} does not use")
+        raise FormatError(f"{where} is chunked, which it must not be")
     # Not h5py's own nbytes, which counts a bfloat16 as the float32 that it is read as.
     declared = prod(dataset.shape) * dataset.id.get_type().get_size()
     if declared > dataset.id.get_storage_size():
@@ -264,10 +332,45 @@ def _dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
             f"{dataset.id.get_storage_size():,}: it is damaged"
         )
     offset = dataset.id.get_offset()
-    size = path.stat().st_size
+    size = h5py.h5i.get_file_id(dataset.id).get_filesize()
     if declared and (offset is None or offset + declared > size):
         raise FormatError(f"{where} reaches beyond the end of the file ({size:,} bytes): truncated")
     return dataset
+
+
+def _own_dataset(group: h5py.Group, name: str, path: Path) -> tuple[h5py.Dataset, str]:
+    """A dataset that takes nothing from elsewhere, and what it is called in messages."""
+    dataset = _member(group, name, h5py.Dataset, path)
+    where = f"{path}: {dataset.name}"
+    if dataset.is_virtual or dataset.external:
+        raise FormatError(f"{where} takes its data from other files, which is not followed")
+    if len(dataset.shape or ()) > schema.MAXIMUM_AXES:
+        raise FormatError(f"{where} has {len(dataset.shape)} axes, more than {schema.MAXIMUM_AXES}")
+    return dataset, where
+
+
+def _tensor_dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
+    """A dataset with a row per sample, in chunks or not; chunks are looked for when rows are read.
+
+    So nothing is believed of how many there are: a chunk that is not there is found missing then,
+    and no array is made before.
+    """
+    dataset, where = _own_dataset(group, name, path)
+    if dataset.chunks is None:
+        return _dataset(group, name, path)
+    stored = prod(dataset.chunks) * dataset.id.get_type().get_size()
+    if stored > MAXIMUM_CHUNK:
+        raise FormatError(f"{where} has chunks of {stored:,} bytes, more than {MAXIMUM_CHUNK:,}")
+    unknown = set(_pipeline(dataset)) - {SHUFFLE, DEFLATE, ZSTD}
+    if unknown or len(_pipeline(dataset)) > 2:
+        raise FormatError(f"{where} is stored with filters {_pipeline(dataset)}, which is not read")
+    return dataset
+
+
+def _pipeline(dataset: h5py.Dataset) -> tuple[int, ...]:
+    """The numbers of its filters."""
+    creation = dataset.id.get_create_plist()
+    return tuple(creation.get_filter(place)[0] for place in range(creation.get_nfilters()))
 
 
 def _samples(file: h5py.File, path: Path) -> int:
@@ -309,7 +412,7 @@ def _inputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]
         name = schema.INPUT if position == 0 else f"{schema.INPUT}_{position}"
         if name not in group:
             return
-        dataset = _dataset(group, name, path)
+        dataset = _tensor_dataset(group, name, path)
         yield StoredTensor(**_stored(dataset, samples, path), key=_text(dataset, schema.KEY, path))
 
 
@@ -333,7 +436,7 @@ def _tensors_of(group: h5py.Group, samples: int, path: Path) -> Iterator[StoredT
     for name in islice(group, MAXIMUM_MEMBERS):
         member = _member(group, name, h5py.HLObject, path)
         if isinstance(member, h5py.Dataset) and schema.AXES in member.attrs:
-            dataset = _dataset(group, name, path)
+            dataset = _tensor_dataset(group, name, path)
             yield _tensor(dataset, samples, path, layer_path, class_name)
 
 
@@ -379,5 +482,7 @@ def _stored(dataset: h5py.Dataset, samples: int, path: Path) -> dict[str, Any]:
         "shape": tuple(int(length) for length in dataset.shape[1:]),
         "dtype": dtype,
         "axes": axes,
-        "offset": dataset.id.get_offset() or 0,
+        "offset": 0 if dataset.chunks else dataset.id.get_offset() or 0,
+        "chunk": dataset.chunks or (),
+        "pipeline": _pipeline(dataset) if dataset.chunks else (),
     }

@@ -13,20 +13,23 @@ from pathlib import Path
 
 import numpy as np
 
-from actscope.errors import DiskFullError
 from actscope.protocol import Array
-from actscope.store import space
 from actscope.store.checksums import SLOTS, RunningChecksum, bytes_of, free_slot, plan_checksums
+from actscope.store.disk import (
+    MAXIMUM_BUFFERS,
+    SECONDS_BETWEEN_COMMITS,
+    synchronise,
+    synchronise_folder,
+    write_at,
+)
+from actscope.store.journal import partial_path
 from actscope.store.locking import open_locked
-from actscope.store.opening import open_target, partial_path
+from actscope.store.opening import open_target
 from actscope.store.schema import RecordingPlan
 
 GATHERED_BYTES_PER_TENSOR = 2**20
 GATHERED_BYTES = 64 * 2**20
-MAXIMUM_BUFFERS = 512
-MAXIMUM_BYTES_PER_CALL = 2**30
 PIECE_BYTES = 2**18
-SECONDS_BETWEEN_COMMITS = 1.0
 
 
 class Writer:
@@ -88,22 +91,26 @@ class Writer:
         self._write_gathered()
         if self.written > self.committed:
             self._write_checksums()
-            _synchronise(self._descriptor)
+            synchronise(self._descriptor)
             if self.written == self._plan.samples:
                 self._clear_slots()
             self._write_numbers([self.written], "<i8", self._offsets.rows)
-            _synchronise(self._descriptor)
+            synchronise(self._descriptor)
             if not self._is_named:
                 self._give_name()
             self.committed = self.written
         self._committed_at = time.monotonic()
+
+    def complete(self) -> None:
+        """No more rows will come."""
+        self.commit()
 
     def _give_name(self) -> None:
         self._let_go_of_replaced()
         if sys.platform == "win32":  # it renames no open file
             os.close(self._descriptor)
         partial_path(self.path).replace(self.path)
-        _synchronise_folder(self.path.parent)
+        synchronise_folder(self.path.parent)
         if sys.platform == "win32":
             self._descriptor = open_locked(self.path)
         self._is_named = True
@@ -133,7 +140,7 @@ class Writer:
             for part in piece:
                 self._checksums[position].update(part)
             size = sum(map(len, piece))
-            _write_at(self._descriptor, piece, offset)
+            write_at(self._descriptor, piece, offset)
             offset += size
 
     def _write_checksums(self) -> None:
@@ -161,7 +168,7 @@ class Writer:
             self._write_numbers([0] * SLOTS, "<u4", offset)
 
     def _write_numbers(self, values: Sequence[int], dtype: str, offset: int) -> None:
-        _write_at(self._descriptor, [bytes_of(np.array(values, dtype))], offset)
+        write_at(self._descriptor, [bytes_of(np.array(values, dtype))], offset)
 
     def close(self) -> None:
         """Let go of the file; rows that were not committed are not there.
@@ -183,19 +190,6 @@ class Writer:
         self.close()
 
 
-def _synchronise(descriptor: int) -> None:
-    getattr(os, "fdatasync", os.fsync)(descriptor)
-
-
-def _synchronise_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _pieces(buffers: Sequence[memoryview]) -> Iterator[list[memoryview]]:
     """The same bytes, a few buffers or a part of one at a time."""
     piece: list[memoryview] = []
@@ -209,32 +203,3 @@ def _pieces(buffers: Sequence[memoryview]) -> Iterator[list[memoryview]]:
                 piece, size = [], 0
     if piece:
         yield piece
-
-
-def _write_at(descriptor: int, buffers: list[memoryview], offset: int) -> None:
-    """Write bytes one after another from `offset`, whatever the system writes at a time."""
-    while buffers:
-        try:
-            written = _write_some(descriptor, buffers, offset)
-        except OSError as error:
-            if not space.is_full(error):
-                raise
-            raise DiskFullError(
-                f"the disk filled up while rows were written ({error.strerror}): "
-                "the rows committed so far are safe"
-            ) from error
-        offset += written
-        while buffers and written >= len(buffers[0]):
-            written -= len(buffers.pop(0))
-        if written:
-            buffers[0] = buffers[0][written:]
-
-
-def _write_some(descriptor: int, buffers: list[memoryview], offset: int) -> int:
-    first = buffers[0][:MAXIMUM_BYTES_PER_CALL]
-    if hasattr(os, "pwritev") and len(buffers[0]) <= MAXIMUM_BYTES_PER_CALL:
-        return os.pwritev(descriptor, buffers[:MAXIMUM_BUFFERS], offset)
-    if hasattr(os, "pwrite"):
-        return os.pwrite(descriptor, first, offset)
-    os.lseek(descriptor, offset, os.SEEK_SET)
-    return os.write(descriptor, first)

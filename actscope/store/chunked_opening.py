@@ -1,0 +1,202 @@
+"""Gets the files of a recording in chunks ready: begun anew, or those of an unfinished one."""
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from actscope.protocol import Array
+from actscope.store import layout, space
+from actscope.store.checksums import checksum, rows_per_block
+from actscope.store.chunking import grid
+from actscope.store.disk import filled_up, synchronise, write_at
+from actscope.store.journal import (
+    Journal,
+    chunks_path,
+    commit_entry,
+    first_entry,
+)
+from actscope.store.layout import Surface
+from actscope.store.opening import (
+    check_recording_output,
+    check_same,
+    claim,
+    claim_both,
+    discard_chunks,
+)
+from actscope.store.resuming import differences
+from actscope.store.rows import tail_rows
+from actscope.store.schema import RecordingPlan, TensorPlan
+from actscope.store.structure import Structure
+
+
+@dataclass
+class ChunkedTarget:
+    """The files of a recording in chunks, open for writing and claimed.
+
+    Attributes:
+        file: the HDF5 file that takes the chunks.
+        surface: what the library writes it through.
+        generation: its number.
+        journal: the descriptor of the journal.
+        journal_end: where the next entry goes.
+        descriptors: all that are open, to be closed in the end.
+        rows: committed rows, 0 in a new recording.
+        blocks: for each dataset the checksums of the blocks that are full.
+        tails: for each dataset the committed rows of its incomplete chunk.
+    """
+
+    file: h5py.File
+    surface: Surface
+    generation: int
+    journal: int
+    journal_end: int
+    descriptors: Sequence[int]
+    rows: int
+    blocks: dict[str, list[int]]
+    tails: dict[str, Array]
+
+
+def open_chunked_target(path: Path, plan: RecordingPlan, *, overwrite: bool) -> ChunkedTarget:
+    """Begin a recording in chunks, or go on with an unfinished one at `path`.
+
+    Raises:
+        OutputExistsError: another file exists and `overwrite` is false.
+        OutputInUseError: another run is writing it.
+        ResumeError: the unfinished recording differs from `plan`.
+        DiskFullError: the disk has no room.
+    """
+    check_recording_output(path, overwrite=overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as partial_claim, ExitStack() as named_claim, ExitStack() as chunks_claim:
+        journal, named, unfinished = claim_both(
+            path, partial_claim, named_claim, overwrite=overwrite
+        )
+        if unfinished is None:
+            discard_chunks(path)
+            target = _begin(path, plan, journal, chunks_claim)
+        else:
+            target = _go_on(path, plan, journal, unfinished, chunks_claim)
+        target.descriptors = [target.surface.fileno(), journal, *([named] if named >= 0 else [])]
+        for kept in (partial_claim, named_claim, chunks_claim):
+            kept.pop_all()
+    return target
+
+
+def _begin(path: Path, plan: RecordingPlan, journal: int, claims: ExitStack) -> ChunkedTarget:
+    if plan.codec == "none":
+        space.check_free(path.parent, plan.samples * plan.bytes_per_sample)
+    surface, file = _new_chunks(path, plan, 0, claims)
+    os.ftruncate(journal, 0)
+    entry = first_entry(
+        layout.skeleton(plan), is_open_ended=plan.is_open_ended, replaces=path.exists()
+    )
+    end = append_entry(journal, entry, 0)
+    return ChunkedTarget(file, surface, 0, journal, end, (), 0, {}, {})
+
+
+def _new_chunks(
+    path: Path, plan: RecordingPlan, generation: int, claims: ExitStack
+) -> tuple[Surface, h5py.File]:
+    place = chunks_path(path, generation)
+    descriptor = claim(place, claims, create=True)
+    claims.callback(place.unlink, missing_ok=True)
+    surface = Surface(descriptor)
+    file = layout.create_chunked(surface, plan)
+    claims.callback(file.close)
+    check_surface(surface)
+    return surface, file
+
+
+def append_entry(journal: int, entry: bytes, end: int) -> int:
+    """Write an entry of the journal at `end`, and bring it to the disk; returns the new end."""
+    write_at(journal, [memoryview(entry)], end)
+    synchronise(journal)
+    return end + len(entry)
+
+
+def check_surface(surface: Surface) -> None:
+    """Raise what the HDF5 library was not told of.
+
+    Raises:
+        DiskFullError: the disk filled up.
+        OSError: writing failed otherwise.
+    """
+    if surface.error is None:
+        return
+    if space.is_full(surface.error):
+        raise filled_up(surface.error) from surface.error
+    raise surface.error
+
+
+def _go_on(
+    path: Path, plan: RecordingPlan, descriptor: int, found: Structure, claims: ExitStack
+) -> ChunkedTarget:
+    check_same(path, found, differences(found, plan))
+    journal = found.journal
+    assert journal is not None  # the plan's chunks are those of the recording
+    generation = journal.generation + 1
+    old = chunks_path(path, journal.generation)
+    os.ftruncate(descriptor, journal.end)
+    surface, file = _new_chunks(path, plan, generation, claims)
+    moved = _copy_chunks(old, journal, file, plan)
+    check_surface(surface)
+    synchronise(surface.fileno())
+    entry = commit_entry(journal.rows, moved, {}, [], generation=generation)
+    end = append_entry(descriptor, entry, journal.end)
+    old.unlink()
+    tails: dict[str, Array] = {
+        tensor.dataset: tail_rows(journal, tensor, journal.rows - journal.rows % tensor.chunk[0])
+        for tensor in found.tensors
+    }
+    return ChunkedTarget(
+        file, surface, generation, descriptor, end, (), journal.rows, journal.blocks, tails
+    )
+
+
+def _copy_chunks(
+    source: Path, journal: Journal, file: h5py.File, plan: RecordingPlan
+) -> dict[str, list[tuple[int, int, int]]]:
+    """Copy the committed chunks into a new file, encoded as they are."""
+    size = sum(place.size for places in journal.chunks.values() for place in places.values())
+    space.check_free(source.parent, size)
+    moved: dict[str, list[tuple[int, int, int]]] = {}
+    for tensor in plan.tensors:
+        placed = moved.setdefault(f"/{tensor.dataset}", [])
+        for number, place in sorted(journal.chunks.get(f"/{tensor.dataset}", {}).items()):
+            stored = journal.encoded[place.offset : place.offset + place.size]
+            placed.append(place_chunk(file, plan, tensor, number, stored))
+    return moved
+
+
+def place_chunk(
+    file: h5py.File, plan: RecordingPlan, tensor: TensorPlan, number: int, content: memoryview
+) -> tuple[int, int, int]:
+    """Hand an encoded chunk to the library; returns its number, its offset and its size."""
+    dataset = file[tensor.dataset]
+    lengths = grid(tensor.shape, tensor.chunk[1:])
+    band, *inner = np.unravel_index(number, (number + 1, *lengths))
+    offset = tuple(
+        int(place) * size for place, size in zip((band, *inner), tensor.chunk, strict=True)
+    )
+    if plan.is_open_ended and offset[0] >= dataset.shape[0]:
+        # One row will do, and what is never made smaller is never decoded by the library.
+        dataset.id.set_extent((offset[0] + 1, *tensor.shape))
+    dataset.id.write_direct_chunk(offset, content)
+    return number, dataset.id.get_chunk_info_by_coord(offset).byte_offset, len(content)
+
+
+def open_checksum(tensor: TensorPlan, tail: Array, rows: int) -> int:
+    """The checksum of the rows of a block that is not full, of a tensor of `rows` rows.
+
+    Args:
+        tensor: the tensor.
+        tail: the rows of its incomplete chunk, which hold those of the block.
+        rows: how many are committed.
+    """
+    opened = rows % rows_per_block(tensor)
+    return checksum(tail[len(tail) - opened :]) if opened else 0

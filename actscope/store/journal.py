@@ -1,0 +1,215 @@
+"""What is committed of a recording in chunks while it is written: a log that is only appended to.
+
+`NAME.partial` holds it; the chunks themselves stand in `NAME.chunks-G`, the HDF5 file under
+construction, whose own metadata are not to be trusted until it is finished. Each entry of the log
+says which chunks are safe by then, and holds the rows of those that were not complete. An entry
+counts if it is whole: its length and checksum tell. docs/format.md has the bytes.
+"""
+
+import json
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from isal.isal_zlib import crc32
+
+from actscope.errors import FormatError
+
+MAGIC = b"actscope"
+_HEADER = struct.Struct("<8sIQQ")
+
+MAXIMUM_WORDS = 2**30
+"""Bytes of an entry's JSON text; a million chunks take about 30 MB."""
+
+
+def partial_path(path: Path) -> Path:
+    """What a recording is called before it gets its name: the journal of one in chunks."""
+    return path.with_name(path.name + ".partial")
+
+
+def chunks_path(path: Path, generation: int) -> Path:
+    """Where the chunks of a recording stand until it gets its name."""
+    return path.with_name(f"{path.name}.chunks-{generation}")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where an encoded chunk stands in the file of the chunks."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Rows of a chunk that was not complete, and where the journal holds their bytes."""
+
+    dataset: str
+    first: int
+    rows: int
+    position: int
+    size: int
+
+
+@dataclass
+class Journal:
+    """All that is committed, gathered from the entries.
+
+    Attributes:
+        generation: which file of chunks it speaks of.
+        skeleton: the image of an HDF5 file with everything but the rows.
+        is_open_ended: whether the number of rows turns out at the end.
+        replaces: whether a finished recording of the same name is to be replaced.
+        rows: committed rows.
+        chunks: for each dataset the places of its chunks, by their number in C order.
+        blocks: for each dataset the checksums of the blocks that are full.
+        tails: rows that stand in the journal itself.
+        end: where the last whole entry ends.
+        content: the journal's own bytes, mapped, so that they outlive the file's name.
+        encoded: those of the file of the chunks.
+    """
+
+    generation: int
+    skeleton: bytes
+    is_open_ended: bool
+    replaces: bool
+    rows: int = 0
+    chunks: dict[str, dict[int, Placed]] = field(default_factory=dict)
+    blocks: dict[str, list[int]] = field(default_factory=dict)
+    tails: list[Tail] = field(default_factory=list)
+    end: int = 0
+    content: memoryview = field(default_factory=lambda: memoryview(b""))
+    encoded: memoryview = field(default_factory=lambda: memoryview(b""))
+
+
+def mapped(path: Path) -> memoryview:
+    """The bytes of a file, mapped for reading."""
+    size = path.stat().st_size
+    return memoryview(np.memmap(path, np.uint8, "r")) if size else memoryview(b"")
+
+
+def first_entry(skeleton: bytes, *, is_open_ended: bool, replaces: bool) -> bytes:
+    """What a journal begins with."""
+    words = {"generation": 0, "is-open-ended": is_open_ended, "replaces": replaces}
+    return _entry(words, [skeleton])
+
+
+def commit_entry(
+    rows: int,
+    chunks: Mapping[str, Sequence[tuple[int, int, int]]],
+    blocks: Mapping[str, Sequence[int]],
+    tails: Sequence[tuple[str, int, int, Sequence[memoryview]]],
+    *,
+    generation: int | None = None,
+) -> bytes:
+    """A commit of `rows` rows.
+
+    Args:
+        rows: committed rows, from the first.
+        chunks: for each dataset the chunks since the last commit: number, offset, size.
+        blocks: for each dataset the checksums of blocks that became full since.
+        tails: dataset, first row, number of rows, bytes.
+        generation: given where all chunks have moved to another file; all of them are listed.
+    """
+    words: dict[str, Any] = {
+        "rows": rows,
+        "chunks": {dataset: list(placed) for dataset, placed in chunks.items() if placed},
+        "blocks": {dataset: list(sums) for dataset, sums in blocks.items() if sums},
+        "tails": [
+            (dataset, first, count, sum(map(len, parts))) for dataset, first, count, parts in tails
+        ],
+    }
+    if generation is not None:
+        words["generation"] = generation
+    return _entry(words, [part for *_, parts in tails for part in parts])
+
+
+def _entry(words: Mapping[str, Any], payload: Sequence[bytes | memoryview]) -> bytes:
+    content = b"".join(payload)
+    text = json.dumps({**words, "payload-crc32": crc32(content)}, separators=(",", ":")).encode()
+    return _HEADER.pack(MAGIC, crc32(text), len(text), len(content)) + text + content
+
+
+def is_journal(path: Path) -> bool:
+    """Whether a file begins like a journal."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+def read_journal(path: Path) -> Journal:
+    """Everything up to the last whole entry.
+
+    Raises:
+        FormatError: not even the first entry is whole, or an entry is not what it must be.
+    """
+    journal: Journal | None = None
+    try:
+        for words, position, content in _entries(path):
+            if journal is None:
+                journal = Journal(
+                    generation=_whole(words["generation"]),
+                    skeleton=content,
+                    is_open_ended=bool(words["is-open-ended"]),
+                    replaces=bool(words["replaces"]),
+                )
+            else:
+                _take_in(journal, words, position)
+            journal.end = position + len(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"{path}: an entry of the journal is malformed: {error!r}") from error
+    if journal is None:
+        raise FormatError(f"{path} is not a journal of an actscope recording")
+    journal.content = mapped(path)
+    return journal
+
+
+def _entries(path: Path) -> Iterator[tuple[dict[str, Any], int, bytes]]:
+    """The words of every whole entry, where its payload begins, and the payload."""
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        while len(header := file.read(_HEADER.size)) == _HEADER.size:
+            magic, checksum, length, more = _HEADER.unpack(header)
+            whole = file.tell() + length + more <= size and length <= MAXIMUM_WORDS
+            if magic != MAGIC or not whole:
+                return
+            text = file.read(length)
+            if crc32(text) != checksum:
+                return
+            words = json.loads(text)
+            position = file.tell()
+            content = file.read(more)
+            if crc32(content) != words["payload-crc32"]:
+                return
+            yield words, position, content
+
+
+def _take_in(journal: Journal, words: Mapping[str, Any], position: int) -> None:
+    rows = _whole(words["rows"])
+    if rows < journal.rows:
+        raise ValueError(f"{rows} rows after {journal.rows}")
+    journal.rows = rows
+    if "generation" in words:
+        journal.generation = _whole(words["generation"])
+        journal.chunks = {}
+    for dataset, placed in words["chunks"].items():
+        table = journal.chunks.setdefault(dataset, {})
+        table.update((_whole(n), Placed(_whole(at), _whole(size))) for n, at, size in placed)
+    for dataset, sums in words["blocks"].items():
+        journal.blocks.setdefault(dataset, []).extend(map(_whole, sums))
+    for dataset, first, count, size in words["tails"]:
+        journal.tails.append(
+            Tail(str(dataset), _whole(first), _whole(count), position, _whole(size))
+        )
+        position += size
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} where a whole number is due")
+    return value
