@@ -94,9 +94,13 @@ def compare(
 
 
 def _partner(subject: Subject, other: Layer) -> int | str:
-    """Which sample of the other recording is the same one."""
+    """Which sample of the other recording is the same one.
+
+    Ids repeat from epoch to epoch: the sample at the same position comes first.
+    """
     ids = other.recording.ids if isinstance(other, RecordedTensor) else ()
-    if not (subject.sample_id and ids):
+    there = ids[subject.position : subject.position + 1]
+    if not (subject.sample_id and ids) or there == (subject.sample_id,):
         return subject.position
     if subject.sample_id not in ids:
         raise RenderError(

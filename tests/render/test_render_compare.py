@@ -77,6 +77,15 @@ def test_the_sample_of_the_same_id_is_compared(sides, tmp_path):
         render.compare(a["conv"], others["conv"], 1)
 
 
+def test_samples_of_a_training_are_compared_within_their_epoch(tmp_path):
+    a = write_arrays(tmp_path / "a.h5", A, epochs=(1, 1, 2, 2))
+    b = write_arrays(tmp_path / "b.h5", B, epochs=(1, 1, 2, 2))
+    figure = render.compare(a["conv"], b["conv"], 3, columns=1)
+    expected = np.concatenate(np.moveaxis(B["conv"][3], -1, 0))
+    np.testing.assert_array_equal(packed(figure.axes[1]), expected)
+    assert heading_of(figure)[0].startswith("conv · sample 1 · epoch 2")
+
+
 def test_bars_share_their_axis(sides):
     a, b = sides
     figure = render.compare(a["dense"], b["dense"])
