@@ -17,6 +17,18 @@ import actscope
 from actscope.benching.commands import bench
 from actscope.comparing.commands import compare
 from actscope.copying_commands import merge, pack
+from actscope.drawing.commands import COMMANDS
+from actscope.drawing.options import (
+    cmap_option,
+    draw,
+    file_argument,
+    layer_argument,
+    overwrite_option,
+    picture_option,
+    sample_option,
+    samples_option,
+    scale_option,
+)
 from actscope.errors import ActscopeError, ActscopeWarning
 
 DEFAULT_ADAPTER = "keras"
@@ -39,7 +51,6 @@ def _load(model: str, backend: str | None, *, structure_only: bool) -> tuple[Any
 backend_option = click.option(
     "--backend", metavar="NAME", help="jax, tensorflow or torch; by default Keras's own choice."
 )
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 
 
 layers_option = click.option(
@@ -253,29 +264,23 @@ def render() -> None:
     """Draw a layer of a recording, from the file alone."""
 
 
-file_argument = click.argument("file", type=click.Path(path_type=Path))
-layer_argument = click.argument("layer")
-sample_option = click.option(
-    "--sample", default="0", show_default=True, help="Position of the sample, or its id."
-)
-picture_option = click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="PNG, PDF or SVG."
-)
-
-
 @render.command()
 @file_argument
 @layer_argument
 @sample_option
+@click.option("--channel", type=int, help="Only this channel, of many samples.")
+@samples_option("With --channel; by default the first 16")
+@click.option("--sort", is_flag=True, help="The strongest channel first.")
+@click.option("--page", type=int, help="Of more than 256 channels: the PAGEth 256, from 1.")
 @click.option(
     "--scale", default="auto", show_default=True, help="auto, shared, channel, symmetric."
 )
-@click.option("--cmap", help="A colour map of matplotlib.")
+@cmap_option
 @picture_option
 @overwrite_option
 def grid(**options: Any) -> None:
-    """All channels of LAYER for one sample, in one picture."""
-    _draw("grid", **options)
+    """All channels of LAYER for one sample, or one channel for many, in one picture."""
+    draw("grid", **options)
 
 
 @render.command()
@@ -285,12 +290,13 @@ def grid(**options: Any) -> None:
 @click.option("--merge", default="mean", show_default=True, help="mean, max, l2 or none.")
 @click.option("--channel", type=int, help="Only this channel.")
 @click.option("--alpha", default=0.5, show_default=True, help="Opacity of the activation.")
-@click.option("--cmap", help="A colour map of matplotlib.")
+@scale_option
+@cmap_option
 @picture_option
 @overwrite_option
 def heatmap(merge: str, **options: Any) -> None:
     """The activation of LAYER over the stored input of one sample."""
-    _draw("heatmap", merge=None if merge == "none" else merge, **options)
+    draw("heatmap", merge=None if merge == "none" else merge, **options)
 
 
 @render.command()
@@ -301,34 +307,7 @@ def heatmap(merge: str, **options: Any) -> None:
 @overwrite_option
 def vector(**options: Any) -> None:
     """The values of a dense LAYER for one sample, as bars."""
-    _draw("vector", **options)
-
-
-def _draw(
-    verb: str,
-    *,
-    file: Path,
-    layer: str,
-    sample: str,
-    output: Path,
-    overwrite: bool,
-    **options: Any,
-) -> None:
-    from actscope.store.opening import check_output
-
-    check_output(output, overwrite=overwrite)
-    with actscope.open(file) as recording:
-        recorded = recording[layer]
-        from actscope import render as drawing
-
-        figure = getattr(drawing, verb)(recorded, _sample(sample), **options)
-        drawing.save(figure, output)
-    click.echo(str(output))
-
-
-def _sample(sample: str) -> int | str:
-    """A whole number is a position, anything else an id."""
-    return int(sample) if sample.lstrip("-").isdigit() else sample
+    draw("vector", **options)
 
 
 @cli.command()
@@ -353,6 +332,8 @@ cli.add_command(bench)
 cli.add_command(pack)
 cli.add_command(merge)
 cli.add_command(compare)
+for command in COMMANDS:
+    render.add_command(command)
 
 
 def main() -> None:

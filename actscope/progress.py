@@ -8,15 +8,21 @@ from typing import Any
 
 @contextmanager
 def progress(
-    name: str, samples: int | None, bytes_per_sample: int, *, shown: bool | None
+    name: str,
+    samples: int | None,
+    bytes_per_sample: int,
+    *,
+    shown: bool | None,
+    noun: str = "samples",
 ) -> Iterator[Callable[[int], None]]:
     """Yields what is to be called with the number of samples done since the last call.
 
     Args:
         name: what is being written.
         samples: how many there will be, where that is known.
-        bytes_per_sample: what each takes in the file.
+        bytes_per_sample: what each takes in the file; 0 where that is not known.
         shown: whether to draw; None draws on a terminal only. Drawn on stderr.
+        noun: what is counted.
     """
     if not (sys.stderr.isatty() if shown is None else shown):
         yield lambda _: None
@@ -32,8 +38,8 @@ def progress(
             bar.update(
                 task,
                 completed=done,
-                speed=f"{speed:,.0f} samples/s" if speed else "",
-                size=readable_bytes(done * bytes_per_sample),
+                speed=f"{speed:,.0f} {noun}/s" if speed else "",
+                size=readable_bytes(done * bytes_per_sample) if bytes_per_sample else "",
             )
 
         yield advance

@@ -4,22 +4,34 @@ Figures are made without `matplotlib.pyplot`: nothing is shown, nothing is saved
 state changes. Nothing here knows a model framework.
 """
 
+from actscope.render.animations import animate
+from actscope.render.attentions import attention
+from actscope.render.comparisons import compare
 from actscope.render.differences import differences
+from actscope.render.flows import flow
 from actscope.render.grids import grid
 from actscope.render.heatmaps import heatmap
 from actscope.render.saving import save
 from actscope.render.scatter import scatter
+from actscope.render.sequences import sequence
 from actscope.render.similarity import similarity
 from actscope.render.vectors import vector
+from actscope.render.volumes import volume
 from actscope.render.worst import worst
 
 __all__ = [
+    "animate",
+    "attention",
+    "compare",
     "differences",
+    "flow",
     "grid",
     "heatmap",
     "save",
     "scatter",
+    "sequence",
     "similarity",
     "vector",
+    "volume",
     "worst",
 ]

@@ -92,15 +92,17 @@ class Canvas:
 
 
 def picture_size(
-    aspect: float, tiles: int, figure: Figure | SubFigure | None
+    aspect: float, tiles: int, figure: Figure | SubFigure | None, least: float = 0.0
 ) -> tuple[float, float]:
     """Width and height in inches for a picture of `tiles` tiles that is to have `aspect`.
 
-    Mere strips are shown with 3 to 1 at most, so that their pixels are not square.
+    Mere strips are shown with 3 to 1 at most, so that their pixels are not square. On a new
+    figure the longer side has `least` inches at least.
     """
     aspect = min(max(aspect, 1 / _THINNEST), _THINNEST)
     if figure is None:
         side = min(max(_INCHES_PER_TILE * tiles**0.5, _SMALLEST, _LOWEST * aspect), _LARGEST)
+        side = max(side, least)
         room = (side, side)
     else:
         width, height = figure.bbox.width / figure.dpi, figure.bbox.height / figure.dpi

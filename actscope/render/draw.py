@@ -42,6 +42,7 @@ _LINE_HEIGHT = 1.35
 _POINTS_ABOVE = 5.0
 _BAR_INCHES = 0.12
 _MOST_TICKED_BARS = 32
+_ROOM_AROUND_BARS = 0.05
 _MOST_SEPARATE_BARS = 64
 
 
@@ -150,6 +151,8 @@ def draw_numbers(axes: Axes, mosaic: Mosaic, labels: Sequence[str]) -> list[Anno
                 fontsize=_NUMBER_SIZE,
                 color=_INK,
                 in_layout=False,
+                parse_math=False,
+                usetex=False,
             )
         )
     return texts
@@ -167,16 +170,28 @@ def draw_colour_bar(axes: Axes, canvas: Canvas, paint: Paint, label: str) -> Col
 
 
 def draw_heading(
-    axes: Axes, canvas: Canvas, subject: Subject, shape: str, note: str = "", lift: float = 0.0
+    axes: Axes,
+    canvas: Canvas,
+    subject: Subject,
+    shape: str,
+    note: str | tuple[str, ...] = "",
+    lift: float = 0.0,
 ) -> tuple[Text, Text]:
-    """The title and the smaller lines below it, drawn literally, `lift` points above the rest."""
-    literally: dict[str, Any] = {"parse_math": False, "usetex": False}
+    """What a picture of one sample says above it; `lift` as for `draw_words`."""
     lines = details(subject, shape, note, canvas.detail_letters)
+    return draw_words(axes, canvas, title(subject, canvas.title_letters), lines, lift)
+
+
+def draw_words(
+    axes: Axes, canvas: Canvas, words: str, lines: Sequence[str], lift: float = 0.0
+) -> tuple[Text, Text]:
+    """A title and smaller lines below it, drawn literally, `lift` points above the rest."""
+    literally: dict[str, Any] = {"parse_math": False, "usetex": False}
     above = _POINTS_ABOVE + lift
     height = len(lines) * _DETAIL_SIZE * _LINE_HEIGHT
     canvas.grow((lift + height) / 72)
     heading = axes.set_title(
-        title(subject, canvas.title_letters),
+        words,
         loc="left",
         pad=above + height,
         fontsize=_TITLE_SIZE,
@@ -224,6 +239,13 @@ def draw_crosses(axes: Axes, values: Values) -> PathCollection:
     return axes.scatter(
         positions, np.zeros(len(positions)), marker="x", s=18, color=NOT_FINITE_COLOUR, zorder=3
     )
+
+
+def span_bars(axes: Axes, scale: Scale) -> None:
+    """Let the axis of bars reach from zero to both ends of a scale, so that several share it."""
+    low, high = min(scale.low, 0.0), max(scale.high, 0.0)
+    around = _ROOM_AROUND_BARS * (high - low)
+    axes.set_ylim(low - around * (low < 0), high + around * (high > 0))
 
 
 def draw_curves(axes: Axes, series: Values) -> list[Line2D]:

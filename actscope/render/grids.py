@@ -1,47 +1,58 @@
 """Draws all channels of a layer for one sample, in one picture."""
 
-from dataclasses import replace
-
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 
+from actscope.errors import RenderError
 from actscope.render import draw
-from actscope.render.canvas import BESIDE_STEPS, picture_size, prepare
-from actscope.render.draw import Paint
-from actscope.render.layout import Maps, arrange, strongest
-from actscope.render.scale import Scale, not_finite, scale_for, share_of_range
-from actscope.render.sheets import Sheet, default_colours, draw_tiles, plan_sheet
+from actscope.render.choice import Choice, choose_channels
+from actscope.render.layout import arrange
+from actscope.render.look import Look, bar_label, painted, scale_words
+from actscope.render.one_channel import draw_channel
+from actscope.render.scale import Scale
+from actscope.render.sequences import draw_sequence
+from actscope.render.several import Samples
+from actscope.render.sheets import draw_sheet
 from actscope.render.subject import Layer, Subject, take_sample
 from actscope.render.vectors import draw_vector
-from actscope.render.words import maps_words
 
-_NARROWEST_STEPS = 1.0
-_TILES_IN_STEPS = 12
+MOST_SAMPLES = 16
+"""Of one channel so many samples are drawn where nothing else was asked for."""
 
 
-def grid(
+def grid(  # noqa: PLR0913
     layer: Layer,
     sample: int | str = 0,
     *,
-    scale: str = "auto",
+    channel: int | None = None,
+    samples: Samples | None = None,
+    sort: bool = False,
+    page: int | None = None,
+    scale: str | Scale = "auto",
     cmap: str | Colormap | None = None,
     columns: int | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
-    """Draw all channels of one sample as the tiles of one picture.
+    """Draw all channels of one sample as the tiles of one picture, or one channel of many samples.
 
     Of more than 256 channels the 256 of the largest mean absolute value are drawn, in their
-    order. Tokens or steps with channels become one image, with the steps to the right and the
-    channels down; a layer of one value per channel is drawn as by `vector`. NaN and infinities
-    are marked and counted.
+    order, or those of a `page`. Tokens or steps with channels become one image, as by `sequence`;
+    a layer of one value per channel is drawn as by `vector`. NaN and infinities are marked and
+    counted.
 
     Args:
         layer: a recorded layer, whose axes' names tell channels or heads, height and width; or an
             array with the samples first and the channels last.
         sample: its position, negative from the end, or its id.
-        scale: `"shared"` is one range of colours for all channels; `"channel"` goes from 0 to 1
-            over each channel's own range; `"symmetric"` is centred on zero; `"auto"` is symmetric
-            where there are clearly values on both sides of zero, else shared.
+        channel: draw only this one, of many samples instead of `sample`; negative from the end.
+        samples: with `channel`: how many samples from the first one on, a slice, or a list of
+            positions and ids; by default the first 16. At most 256.
+        sort: whether the channel of the largest mean absolute value comes first.
+        page: of more than 256 channels the first, second, ... 256, from 1.
+        scale: `"shared"` is one range of colours for all tiles; `"channel"` goes from 0 to 1
+            over each tile's own range; `"symmetric"` is centred on zero; `"auto"` is symmetric
+            where there are clearly values on both sides of zero, else shared. A `Scale` is taken
+            as it is.
         cmap: a colour map of matplotlib; by default RdBu_r where symmetric, else viridis.
         columns: tiles in a row; by default such that the picture is nearly square.
         figure: an empty figure or subfigure to draw on; by default a new one.
@@ -50,61 +61,41 @@ def grid(
         The figure; where a subfigure was given, the one it is part of.
 
     Raises:
-        RenderError: there is no such sample, scale or colour map, or no value to draw.
+        RenderError: there is no such sample, channel, page, scale or colour map, no value to draw,
+            or `sort` or `page` for what is not drawn as tiles.
     """
+    look = Look(scale, cmap, columns, figure)
+    if channel is not None:
+        _refuse_order("one channel of many samples", sort=sort, page=page)
+        return draw_channel(layer, channel, MOST_SAMPLES if samples is None else samples, look)
+    if samples is not None:
+        raise RenderError("samples= are drawn of one channel: name it with channel= (--channel)")
     subject = take_sample(layer, sample)
-    whole = arrange(subject.values, subject.axes)
-    shown = strongest(whole) if whole.row_axis else whole
-    chosen = scale_for(shown.values, scale)
-    if whole.values[0].size == 1:
-        return draw_vector(subject, cmap, figure)
-    paint = Paint(chosen, draw.colour_map(cmap or default_colours(chosen)))
-    if chosen.kind == "channel":
-        shown = replace(shown, values=share_of_range(shown.values))
-    if whole.row_axis:
-        sheet = plan_sheet(shown.tiles.shape, columns, figure)
-        return _draw_maps(subject, shown, len(whole.values), paint, sheet, figure)
-    return _draw_steps(subject, shown, paint, figure)
+    maps = arrange(subject.values, subject.axes)
+    if maps.row_axis and maps.values[0].size > 1:
+        return _draw_maps(subject, choose_channels(maps, sort=sort, page=page), look)
+    _refuse_order(
+        f"{subject.name or 'the array'!r} with ({', '.join(subject.axes)})", sort=sort, page=page
+    )
+    if maps.values[0].size == 1:
+        painted(maps, look)  # what was asked for wrongly is wrong for bars too
+        given = scale if isinstance(scale, Scale) else None
+        return draw_vector(subject, cmap, figure, given)
+    return draw_sequence(subject, maps, look)
 
 
-def _draw_maps(
-    subject: Subject,
-    shown: Maps,
-    count: int,
-    paint: Paint,
-    sheet: Sheet,
-    figure: Figure | SubFigure | None,
-) -> Figure:
-    canvas = prepare(sheet.size, figure)
-    axes = canvas.map_axes()
-    draw_tiles(axes, canvas, sheet, shown.tiles, paint, shown.labels)
-    draw.draw_colour_bar(axes, canvas, paint, _bar_label(paint.scale, shown.noun, subject))
-    note = _scale_words(paint.scale, shown.noun)
-    draw.draw_heading(axes, canvas, subject, maps_words(shown, count), note, sheet.lift)
+def _refuse_order(what: str, *, sort: bool, page: int | None) -> None:
+    if sort or page not in (None, 1):
+        word = "sort" if sort else "page"
+        raise RenderError(f"{word}= is for the tiles of several channels, not for {what}")
+
+
+def _draw_maps(subject: Subject, choice: Choice, look: Look) -> Figure:
+    shown, paint = painted(choice.maps, look)
+    label = bar_label(paint.scale, shown.noun, subject.quantity)
+    axes, canvas, sheet = draw_sheet(
+        shown.tiles, paint, shown.labels, label, look.columns, look.figure
+    )
+    notes = (*choice.note, scale_words(paint.scale, shown.noun))
+    draw.draw_heading(axes, canvas, subject, choice.words, notes, sheet.lift)
     return canvas.whole
-
-
-def _draw_steps(
-    subject: Subject, maps: Maps, paint: Paint, figure: Figure | SubFigure | None
-) -> Figure:
-    image = maps.values[:, 0, 0]
-    channels, steps = image.shape
-    aspect = max(steps / channels, _NARROWEST_STEPS)
-    canvas = prepare(picture_size(aspect, _TILES_IN_STEPS, figure), figure, BESIDE_STEPS)
-    axes = canvas.axes()
-    draw.draw_image(axes, image, paint, canvas.interpolation(image.shape))
-    draw.draw_marks(axes, not_finite(image))
-    draw.plain_axes(axes, maps.column_axis, maps.noun)
-    draw.whole_ticks(axes)
-    draw.draw_colour_bar(axes, canvas, paint, _bar_label(paint.scale, maps.noun, subject))
-    note = _scale_words(paint.scale, maps.noun)
-    draw.draw_heading(axes, canvas, subject, maps_words(maps, channels), note)
-    return canvas.whole
-
-
-def _bar_label(scale: Scale, noun: str, subject: Subject) -> str:
-    return f"share of each {noun}'s range" if scale.kind == "channel" else subject.quantity
-
-
-def _scale_words(scale: Scale, noun: str) -> str:
-    return f"each {noun} over its own range" if scale.kind == "channel" else ""

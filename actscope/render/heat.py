@@ -16,9 +16,9 @@ _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
 }
 _MERGED_LABELS = {
-    "mean": "mean activation over {}s",
-    "max": "max activation over {}s",
-    "l2": "L2 norm over {}s",
+    "mean": "mean {} over {}s",
+    "max": "max {} over {}s",
+    "l2": "L2 norm of {} over {}s",
 }
 
 
@@ -27,7 +27,8 @@ class Heat:
     """What is laid over an input.
 
     Attributes:
-        maps: shape `(count, height, width)`; one, or one for each channel shown.
+        maps: shape `(count, height, width)`; one for each slice of each channel shown, or of
+            what they were merged to.
         label: what the values are.
         words: which channels these are, of what size.
         numbers: the channel of each map, empty where they were merged.
@@ -39,15 +40,18 @@ class Heat:
     numbers: tuple[str, ...] = ()
 
 
-def choose(maps: Maps, merge: str | None, channel: int | None, name: str) -> Heat:
-    """One map merged over the channels, that of one channel, or one for each.
+def choose(
+    maps: Maps, merge: str | None, channel: int | None, name: str, quantity: str = "activation"
+) -> Heat:
+    """The maps merged over the channels, those of one channel, or of each.
 
     Args:
-        maps: with one slice per channel.
+        maps: of one sample.
         merge: `"mean"`, `"max"`, `"l2"` (the root of the sum of squares), or None for a map of
             each channel, the strongest where there are many.
         channel: the one channel to take, whatever `merge` says, or None.
         name: the layer's, for messages.
+        quantity: what the values are.
 
     Raises:
         RenderError: there is no such merging or channel.
@@ -57,14 +61,14 @@ def choose(maps: Maps, merge: str | None, channel: int | None, name: str) -> Hea
     count = len(maps.values)
     if channel is not None:
         number = find_position(channel, count, maps.noun, name)
-        taken = maps.values[number : number + 1, 0]
+        taken = maps.values[number]
         words = f"{maps.noun} {number} of {maps_words(maps, count)}"
-        return Heat(taken, f"activation of {maps.noun} {number}", words, (str(number),))
+        return Heat(taken, f"{quantity} of {maps.noun} {number}", words, (str(number),))
     if merge is None:
         shown = strongest(maps)
-        return Heat(shown.tiles, "activation", maps_words(shown, count), tuple(shown.labels))
-    label = _MERGED_LABELS[merge].format(maps.noun)
-    return Heat(_merged(maps.tiles, merge)[np.newaxis], label, maps_words(maps, count))
+        return Heat(shown.tiles, quantity, maps_words(shown, count), tuple(shown.labels))
+    label = _MERGED_LABELS[merge].format(quantity, maps.noun)
+    return Heat(_merged(maps.values, merge), label, maps_words(maps, count))
 
 
 def _merged(values: Values, merge: str) -> Values:

@@ -14,7 +14,7 @@ from actscope.render.draw import Paint
 from actscope.render.heat import Heat, choose, resized, square_tokens
 from actscope.render.layout import Maps, arrange, mosaic, near_square
 from actscope.render.pictures import as_picture, find_input, shrunk
-from actscope.render.scale import finite_range, not_finite, scale_for
+from actscope.render.scale import Scale, finite_range, not_finite, scale_for
 from actscope.render.sheets import default_colours, draw_tiles, plan_sheet
 from actscope.render.subject import Layer, Subject, Values, take_sample
 
@@ -33,10 +33,11 @@ class _Overlay:
     alpha: float
     cmap: str | Colormap | None
     interpolation: str
+    scale: str | Scale
     figure: Figure | SubFigure | None
 
     def paint(self, heat: Heat) -> Paint:
-        scale = scale_for(heat.maps)
+        scale = scale_for(heat.maps, self.scale)
         colours = draw.colour_map(self.cmap or default_colours(scale, "inferno"))
         return Paint(scale, colours, self.alpha)
 
@@ -51,6 +52,7 @@ def heatmap(  # noqa: PLR0913
     alpha: float = 0.5,
     cmap: str | Colormap | None = None,
     interpolation: str = "bilinear",
+    scale: str | Scale = "auto",
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw the activation for one sample over that sample's input.
@@ -74,6 +76,9 @@ def heatmap(  # noqa: PLR0913
         cmap: a colour map of matplotlib; by default inferno, or RdBu_r around zero where there are
             clearly values on both sides.
         interpolation: `"bilinear"` or `"nearest"`, from the size of the maps to that of the input.
+        scale: `"shared"` is one range of colours from the least to the greatest value;
+            `"symmetric"` is centred on zero; `"auto"` is symmetric where there are clearly values
+            on both sides of zero, else shared. A `Scale` is taken as it is.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -85,11 +90,13 @@ def heatmap(  # noqa: PLR0913
     """
     if not 0 <= alpha <= 1:
         raise RenderError(f"alpha must be from 0 to 1, got {alpha!r}")
+    if scale == "channel":
+        raise RenderError("a heat map has no scale 'channel': use shared, symmetric or auto")
     subject = take_sample(layer, sample)
     maps = arrange(subject.values, subject.axes)
     _check_axes(maps, subject)
     given = find_input(layer, subject, input)
-    overlay = _Overlay(merge, channel, alpha, cmap, interpolation, figure)
+    overlay = _Overlay(merge, channel, alpha, cmap, interpolation, scale, figure)
     if not maps.row_axis and given.ndim in (1, 2):
         return _draw_over_series(subject, maps, given, overlay)
     return _draw_over_image(subject, maps, as_picture(given), overlay)
@@ -110,7 +117,7 @@ def _check_axes(maps: Maps, subject: Subject) -> None:
 
 def _draw_over_image(subject: Subject, maps: Maps, picture: Values, overlay: _Overlay) -> Figure:
     maps, dropped = (maps, False) if maps.row_axis else square_tokens(maps)
-    heat = choose(maps, overlay.merge, overlay.channel, subject.name)
+    heat = choose(maps, overlay.merge, overlay.channel, subject.name, subject.quantity)
     columns = near_square(len(heat.maps), *picture.shape[:2])
     picture = shrunk(picture, _LONGEST_SIDE // columns)
     sheet = plan_sheet((len(heat.maps), *picture.shape[:2]), columns, overlay.figure)
@@ -129,7 +136,7 @@ def _draw_over_image(subject: Subject, maps: Maps, picture: Values, overlay: _Ov
 
 def _draw_over_series(subject: Subject, maps: Maps, series: Values, overlay: _Overlay) -> Figure:
     curves = series.reshape(len(series), -1)
-    heat = choose(maps, overlay.merge, overlay.channel, subject.name)
+    heat = choose(maps, overlay.merge, overlay.channel, subject.name, subject.quantity)
     strips = resized(heat.maps, (1, len(curves)), overlay.interpolation)[:, 0]
     low, high = finite_range(curves)
     around = _ROOM_AROUND_SERIES * (high - low) or 0.5

@@ -89,10 +89,17 @@ def strongest(maps: Maps, tiles: int = MOST_TILES) -> Maps:
     keep = max(1, tiles // maps.slices)
     if len(maps.values) <= keep:
         return maps
-    finite = np.where(np.isfinite(maps.values), maps.values, 0)
-    strength = np.abs(finite).mean(axis=(1, 2, 3), dtype=np.float64)
-    chosen = np.sort(np.argsort(-strength, kind="stable")[:keep])
+    chosen = np.sort(np.argsort(-strength(maps), kind="stable")[:keep])
     return replace(maps, values=maps.values[chosen], numbers=maps.numbers[chosen])
+
+
+def strength(maps: Maps) -> npt.NDArray[np.float64]:
+    """The mean absolute value of each channel, shape `(channels,)`.
+
+    Values that are not finite count for nothing.
+    """
+    finite = np.where(np.isfinite(maps.values), maps.values, 0)
+    return np.asarray(np.abs(finite).mean(axis=(1, 2, 3), dtype=np.float64))
 
 
 @dataclass(frozen=True)

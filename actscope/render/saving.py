@@ -1,5 +1,7 @@
 """Writes a figure to a file, whole or not at all."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,15 +24,33 @@ def save(figure: Figure, path: str | Path) -> None:
         MissingFileError: the folder does not exist.
     """
     path = Path(path)
+    suffix = checked_suffix(path, FORMATS)
+    with whole_or_not(path) as temporary:
+        figure.savefig(temporary, format=suffix, dpi=RESOLUTION)
+
+
+def checked_suffix(path: Path, formats: Sequence[str]) -> str:
+    """The suffix of `path` in lower case, without its dot.
+
+    Raises:
+        RenderError: it is none of `formats`.
+        MissingFileError: the folder of `path` does not exist.
+    """
     suffix = path.suffix.lower().removeprefix(".")
-    if suffix not in FORMATS:
-        known = ", ".join(f".{name}" for name in FORMATS)
+    if suffix not in formats:
+        known = ", ".join(f".{name}" for name in formats)
         raise RenderError(f"cannot save {path.name!r}: the suffix must be one of {known}")
     if not path.parent.is_dir():
         raise MissingFileError(f"cannot save {path}: the folder {path.parent} does not exist")
+    return suffix
+
+
+@contextmanager
+def whole_or_not(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it at the end; removed where writing fails."""
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
-        figure.savefig(temporary, format=suffix, dpi=RESOLUTION)
+        yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -33,18 +33,21 @@ class Scale:
         return self.kind == "symmetric"
 
 
-def scale_for(values: Values, kind: str = "auto") -> Scale:
+def scale_for(values: Values, kind: str | Scale = "auto") -> Scale:
     """The scale of `values`, taken from those that are finite.
 
     Args:
         values: of any shape.
         kind: `"shared"` is one range for all; `"channel"` is 0 to 1, for `share_of_range`;
             `"symmetric"` is around zero; `"auto"` is symmetric where the values reach on the
-            shorter side of zero at least a tenth as far as on the other, else shared.
+            shorter side of zero at least a tenth as far as on the other, else shared. A scale
+            is taken as it is, so that several pictures share one.
 
     Raises:
         RenderError: there is no such kind.
     """
+    if isinstance(kind, Scale):
+        return kind
     if kind not in KINDS:
         raise RenderError(f"no scale {kind!r}: {nearest(str(kind), KINDS)}")
     if kind == "channel":
@@ -78,6 +81,12 @@ def share_of_range(values: Values) -> Values:
     np.subtract(wide, low, out=wide, where=finite)
     np.divide(wide, span, out=wide, where=finite)
     return wide
+
+
+def apart(a: Values, b: Values) -> Values:
+    """`b - a` of two arrays of one shape, float64; NaN where both are the same infinity."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(b.astype(np.float64) - a)
 
 
 def not_finite(values: Values) -> npt.NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 
 from actscope.render import draw
-from actscope.render.canvas import Canvas, picture_size
+from actscope.render.canvas import Canvas, picture_size, prepare
 from actscope.render.draw import Paint
 from actscope.render.layout import MOST_TILES, columns_for, gap_between, mosaic
 from actscope.render.scale import Scale, not_finite
@@ -17,6 +17,7 @@ from actscope.render.subject import Values
 
 _ROOM_FOR_NUMBERS = 0.3
 _NUMBER_INCHES = 0.13
+_PAGE_INCHES = 10.0
 _NUMBER_POINTS = 7.0
 
 
@@ -43,9 +44,14 @@ class Sheet:
 
 
 def plan_sheet(
-    shape: tuple[int, ...], columns: int | None, figure: Figure | SubFigure | None
+    shape: tuple[int, ...],
+    columns: int | None,
+    figure: Figure | SubFigure | None,
+    inches_per_tile: float = 0.0,
 ) -> Sheet:
     """A sheet for tiles of `shape` `(count, height, width)`, nearly square unless told otherwise.
+
+    On a new figure tiles are as large as `inches_per_tile` asks, in as far as they fit on a page.
 
     Raises:
         RenderError: `columns` is not a whole number above 0.
@@ -54,13 +60,14 @@ def plan_sheet(
     gap = gap_between(height, width)
     columns = columns_for(columns, count, height, width)
     rows = -(-count // columns)
-    size = picture_size(columns * (width + gap) / (rows * (height + gap)), count, figure)
+    least = min(inches_per_tile * max(rows, columns), _PAGE_INCHES)
+    size = picture_size(columns * (width + gap) / (rows * (height + gap)), count, figure, least)
     pixel = size[1] / (rows * (height + gap))
     smallest_side = min(pixel * height, size[0] / columns)
     numbered = 1 < count <= MOST_TILES and smallest_side >= _ROOM_FOR_NUMBERS
     row_gap = max(gap, ceil(_NUMBER_INCHES / pixel)) if numbered else gap
     aspect = (columns * (width + gap) - gap) / (rows * (height + row_gap) - row_gap)
-    return Sheet(columns, (row_gap, gap), picture_size(aspect, count, figure), numbered)
+    return Sheet(columns, (row_gap, gap), picture_size(aspect, count, figure, least), numbered)
 
 
 def draw_tiles(
@@ -85,6 +92,23 @@ def draw_tiles(
     if paint.scale.diverging and placed.column_gap:
         draw.draw_frames(axes, placed)
     return image
+
+
+def draw_sheet(
+    tiles: Values,
+    paint: Paint,
+    labels: Sequence[str],
+    bar_label: str,
+    columns: int | None,
+    figure: Figure | SubFigure | None,
+) -> tuple[Axes, Canvas, Sheet]:
+    """Tiles `(count, height, width)` on a sheet with a colour bar, and no heading yet."""
+    sheet = plan_sheet(tiles.shape, columns, figure)
+    canvas = prepare(sheet.size, figure)
+    axes = canvas.map_axes()
+    draw_tiles(axes, canvas, sheet, tiles, paint, labels)
+    draw.draw_colour_bar(axes, canvas, paint, bar_label)
+    return axes, canvas, sheet
 
 
 def default_colours(scale: Scale, sequential: str = "viridis") -> str:

@@ -39,6 +39,8 @@ class Subject:
         sample_id: the sample's id, or empty.
         label: the sample's label as text, or empty.
         quantity: what the values are, such as `"activation"` or `"gradient"`.
+        epoch: after which epoch of a training it was computed, or None.
+        first: the position of that epoch's first sample; 0 without epochs.
     """
 
     values: Values
@@ -49,6 +51,8 @@ class Subject:
     sample_id: str = ""
     label: str = ""
     quantity: str = "activation"
+    epoch: int | None = None
+    first: int = 0
 
 
 def take_sample(layer: Layer, sample: int | str) -> Subject:
@@ -75,7 +79,8 @@ def take_sample(layer: Layer, sample: int | str) -> Subject:
 def _from_recording(tensor: RecordedTensor, sample: int | str) -> Subject:
     recording = tensor.recording
     position = find_sample(sample, len(tensor), recording.ids, tensor.name)
-    labels = recording.labels
+    labels, epochs = recording.labels, recording.epochs
+    epoch = None if epochs is None else int(epochs[position])
     return Subject(
         values=as_numbers(tensor[position], tensor.name),
         axes=tensor.dims[1:],
@@ -85,6 +90,8 @@ def _from_recording(tensor: RecordedTensor, sample: int | str) -> Subject:
         sample_id=recording.ids[position] if recording.ids else "",
         label="" if labels is None else str(labels[position]),
         quantity="gradient" if _is_gradient(tensor) else "activation",
+        epoch=epoch,
+        first=0 if epoch is None else recording.rows_of_epoch(epoch).start,
     )
 
 

@@ -9,8 +9,8 @@ from actscope.render import draw
 from actscope.render.canvas import BESIDE_BARS, picture_size, prepare
 from actscope.render.draw import Paint
 from actscope.render.layout import arrange
-from actscope.render.scale import scale_for
-from actscope.render.sheets import default_colours, draw_tiles, plan_sheet
+from actscope.render.scale import Scale, scale_for
+from actscope.render.sheets import default_colours, draw_sheet
 from actscope.render.subject import Layer, Subject, take_sample
 from actscope.render.words import counted
 
@@ -25,6 +25,7 @@ def vector(
     sample: int | str = 0,
     *,
     cmap: str | Colormap | None = None,
+    scale: Scale | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw one sample of a layer that has one value per channel.
@@ -38,6 +39,8 @@ def vector(
         sample: its position, negative from the end, or its id.
         cmap: a colour map of matplotlib, also for bars where given; by default viridis for the
             image, or RdBu_r around zero where there are values on both sides.
+        scale: the values at the ends of the colours and of the axis, so that several pictures
+            share them; by default those of the sample.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -52,16 +55,19 @@ def vector(
             f"a vector has one axis, but {subject.name or 'the array'!r} has "
             f"({', '.join(subject.axes)}) of shape {subject.values.shape}: use render.grid"
         )
-    return draw_vector(subject, cmap, figure)
+    return draw_vector(subject, cmap, figure, scale)
 
 
 def draw_vector(
-    subject: Subject, cmap: str | Colormap | None, figure: Figure | SubFigure | None
+    subject: Subject,
+    cmap: str | Colormap | None,
+    figure: Figure | SubFigure | None,
+    scale: Scale | None = None,
 ) -> Figure:
     """Draw a sample of which at most one axis is longer than 1."""
     if subject.values.size > MOST_BARS:
-        return _draw_pixels(subject, cmap, figure)
-    return _draw_bars(subject, cmap, figure)
+        return _draw_pixels(subject, cmap, figure, scale)
+    return _draw_bars(subject, cmap, figure, scale)
 
 
 def _noun(subject: Subject) -> str:
@@ -73,30 +79,34 @@ def _noun(subject: Subject) -> str:
 
 
 def _draw_bars(
-    subject: Subject, cmap: str | Colormap | None, figure: Figure | SubFigure | None
+    subject: Subject,
+    cmap: str | Colormap | None,
+    figure: Figure | SubFigure | None,
+    scale: Scale | None,
 ) -> Figure:
     values, noun = subject.values.ravel(), _noun(subject)
-    paint = None if cmap is None else Paint(scale_for(values), draw.colour_map(cmap))
+    paint = None if cmap is None else Paint(scale or scale_for(values), draw.colour_map(cmap))
     canvas = prepare(picture_size(_BARS_ASPECT, values.size, figure), figure, BESIDE_BARS)
     axes = canvas.axes()
     draw.draw_bars(axes, values, paint)
     draw.draw_crosses(axes, values)
-    draw.plain_axes(axes, noun, "activation")
+    if scale is not None:
+        draw.span_bars(axes, scale)
+    draw.plain_axes(axes, noun, subject.quantity)
     draw.draw_heading(axes, canvas, subject, counted(values.size, noun))
     return canvas.whole
 
 
 def _draw_pixels(
-    subject: Subject, cmap: str | Colormap | None, figure: Figure | SubFigure | None
+    subject: Subject,
+    cmap: str | Colormap | None,
+    figure: Figure | SubFigure | None,
+    given: Scale | None,
 ) -> Figure:
     tiles = subject.values.reshape(-1, 1, 1)
-    scale = scale_for(tiles)
+    scale = given or scale_for(tiles)
     paint = Paint(scale, draw.colour_map(cmap or default_colours(scale)))
-    sheet = plan_sheet(tiles.shape, None, figure)
-    canvas = prepare(sheet.size, figure)
-    axes = canvas.map_axes()
-    draw_tiles(axes, canvas, sheet, tiles, paint)
-    draw.draw_colour_bar(axes, canvas, paint, "activation")
+    axes, canvas, sheet = draw_sheet(tiles, paint, (), subject.quantity, None, figure)
     words = f"{counted(len(tiles), _noun(subject))}, {sheet.columns} to a row"
     draw.draw_heading(axes, canvas, subject, words)
     return canvas.whole

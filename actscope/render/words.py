@@ -12,25 +12,40 @@ _SEPARATOR = " · "
 
 def title(subject: Subject, width: int) -> str:
     """Such as `"conv2d · sample 0"`; the name is shortened to keep within `width` characters."""
-    sample = f"sample {subject.position}"
-    if not subject.name:
-        return sample
-    return shorten(subject.name, width - len(_SEPARATOR + sample)) + _SEPARATOR + sample
+    return titled(subject.name, sample_words(subject), width)
 
 
-def details(subject: Subject, shape: str, note: str, width: int) -> list[str]:
-    """Lines of at most `width` characters: class, shape, id, label, note, what is not finite."""
+def sample_words(subject: Subject) -> str:
+    """Such as `"sample 0"`; of a training also after which epoch, with the position within it."""
+    if subject.epoch is None:
+        return f"sample {subject.position}"
+    return f"sample {subject.position - subject.first} · epoch {subject.epoch}"
+
+
+def titled(name: str, ending: str, width: int) -> str:
+    """A name, shortened to keep within `width` characters, and an ending that is never."""
+    if not name:
+        return ending
+    return shorten(name, width - len(_SEPARATOR + ending)) + _SEPARATOR + ending
+
+
+def details(subject: Subject, shape: str, note: str | tuple[str, ...], width: int) -> list[str]:
+    """Lines of at most `width` characters: class, shape, id, label, notes, what is not finite."""
     label = f"label {subject.label}" if subject.label else ""
-    every = [subject.class_name, shape, subject.sample_id, label, note]
+    notes = (note,) if isinstance(note, str) else note
+    every = [subject.class_name, shape, subject.sample_id, label, *notes]
     every.append(not_finite_words(subject.values))
-    return wrapped([shorten(part, width) for part in every if part], width)
+    return wrapped(every, width)
 
 
-def maps_words(shown: Maps, count: int) -> str:
-    """Such as `"6 channels of 24×24"`; with how many of `count` are shown where not all are."""
+def maps_words(shown: Maps, count: int, chosen: str = "strongest ") -> str:
+    """Such as `"6 channels of 24×24"`; with how many of `count` are shown where not all are.
+
+    `chosen` says which these are.
+    """
     words = counted(count, shown.noun)
     if len(shown.values) < count:
-        words = f"{len(shown.values)} strongest of {words}"
+        words = f"{len(shown.values)} {chosen}of {words}"
     if shown.slices > 1:
         words += f", {shown.slices} slices each,"
     height, width = shown.values.shape[2:]
@@ -65,9 +80,12 @@ def shorten(text: str, width: int) -> str:
 
 
 def wrapped(parts: Iterable[str], width: int) -> list[str]:
-    """`parts` set apart by dots, on as few lines of `width` characters as hold them."""
+    """`parts` set apart by dots, on as few lines of `width` characters as hold them.
+
+    Longer parts are shortened, empty ones left out.
+    """
     lines: list[str] = []
-    for part in parts:
+    for part in (shorten(part, width) for part in parts if part):
         if lines and len(lines[-1] + _SEPARATOR + part) <= width:
             lines[-1] += _SEPARATOR + part
         else:

@@ -13,7 +13,7 @@ from actscope.render.canvas import RESOLUTION
 from actscope.render.draw import Paint
 from actscope.render.labels import plain_title
 from actscope.render.layout import arrange
-from actscope.render.scale import Scale, not_finite, scale_for
+from actscope.render.scale import Scale, apart, not_finite, scale_for
 from actscope.render.sheets import default_colours
 from actscope.render.subject import Subject, Values, take_sample
 from actscope.store.reader import RecordedTensor
@@ -68,12 +68,12 @@ def _map_of(subject: Subject, position: tuple[int, ...]) -> tuple[Values, tuple[
 
 
 def _draw_maps(panels: Sequence[Axes], maps: Sequence[Values], at: tuple[int, int]) -> None:
-    apart = _apart(maps)
+    difference = apart(maps[0], maps[1])
     scale = scale_for(np.stack(maps))
     paint = Paint(scale, draw.colour_map(default_colours(scale)))
-    reach = scale_for(apart, "symmetric")
+    reach = scale_for(difference, "symmetric")
     for axes, shown, painted in zip(
-        panels, (*maps, apart), (paint, paint, _around_zero(reach)), strict=True
+        panels, (*maps, difference), (paint, paint, _around_zero(reach)), strict=True
     ):
         image = draw.draw_image(axes, shown, painted)
         draw.draw_marks(axes, not_finite(shown))
@@ -87,17 +87,13 @@ def _around_zero(scale: Scale) -> Paint:
     return Paint(scale, draw.colour_map("RdBu_r"))
 
 
-def _apart(sides: Sequence[Values]) -> Values:
-    with np.errstate(invalid="ignore"):
-        return np.asarray(sides[1].astype(np.float64) - sides[0])
-
-
 def _draw_curves(
     panels: Sequence[Axes], sides: Sequence[Values], subject: Subject, element: WorstElement
 ) -> None:
     shape = subject.values.shape
     at = int(np.ravel_multi_index(element.position, shape)) if shape else 0
-    for axes, shown, colour in zip(panels, (*sides, _apart(sides)), _COLOURS, strict=True):
+    curves = (*sides, apart(sides[0], sides[1]))
+    for axes, shown, colour in zip(panels, curves, _COLOURS, strict=True):
         axes.plot(shown, ".-", color=colour, linewidth=0.8, markersize=3)
         axes.axvline(at, color=_MARK_COLOUR, linewidth=0.8)
         draw.plain_axes(axes, "element", "")

@@ -109,7 +109,10 @@ def _why_not(shape: tuple[int | None, ...], dtype: str, rows: int) -> str:
 def _output(
     captured: Captured, order: int, shape: tuple[int, ...], dtype: str, data_format: str
 ) -> OutputInfo:
-    axes = axis_names(captured.layer, captured.enclosing, len(shape) - 1, data_format)
+    # What an attention layer returns beside its output are scores, as if from a layer within it.
+    beside = (captured.layer,) if captured.index else ()
+    enclosing = (*captured.enclosing, *beside)
+    axes = axis_names(captured.layer, enclosing, len(shape) - 1, data_format)
     return OutputInfo(
         path=captured.path,
         class_name=captured.class_name,

@@ -269,6 +269,10 @@ def test_attention_has_named_axes(tmp_path):
     assert recording["attention/query"].dims == ("sample", "token", "head", "channel")
     assert recording["attention/softmax"].dims == ("sample", "head", "query", "key")
     np.testing.assert_allclose(recording["attention/softmax"][:].sum(-1), 1, rtol=1e-5)
+    output, scores = recording["attention"].outputs
+    assert output.dims == ("sample", "token", "channel")
+    assert scores.dims == ("sample", "head", "query", "key")
+    np.testing.assert_array_equal(scores[:], recording["attention/softmax"][:])
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

@@ -4,15 +4,11 @@ import sys
 import numpy as np
 import pytest
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from actscope import render
 from actscope.errors import MissingFileError, RenderError
-from actscope.store import schema
-from actscope.store.reader import open_recording
-from actscope.store.writer import Writer
-from recordings import output_info
+from rendered import assert_nothing_cut_off, bar_label_of, drawn, image_of, words_of, write_arrays
 
 random = np.random.default_rng(0)
 ODD_NAME = "<script>alert('$x^2$')</script>/" + "very_long_" * 20 + "$\\frac"
@@ -33,58 +29,12 @@ IMAGES = random.random((5, 12, 14, 1)).astype(np.float32)
 
 
 def write(path, *, ids=True, inputs=(IMAGES,)):
-    outputs = [
-        output_info(name, array.shape[1:], order, str(array.dtype), AXES.get(name))
-        for order, (name, array) in enumerate(ARRAYS.items())
-    ]
-    tensors, groups = schema.plan_layers(outputs)
-    stored = schema.plan_inputs(
-        [f"input_{position}" for position in range(len(inputs))],
-        [array.shape[1:] for array in inputs],
-        [str(array.dtype) for array in inputs],
-    )
-    names = tuple(f"digit-{number}" for number in range(5)) if ids else ()
-    labels = np.arange(5) * 11 if ids else None
-    plan = schema.RecordingPlan(5, (*stored, *tensors), groups, "{}", names, labels)
-    with Writer(path, plan) as writer:
-        rows = [array.view(np.uint8) if array.dtype == bool else array for array in ARRAYS.values()]
-        writer.append([*inputs, *rows])
-        writer.commit()
-    return open_recording(path)
+    return write_arrays(path, ARRAYS, AXES, ids=ids, inputs=inputs)
 
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
     return write(tmp_path_factory.mktemp("render") / "run.h5")
-
-
-def drawn(figure):
-    FigureCanvasAgg(figure).draw()
-    return figure.axes[0]
-
-
-def image_of(figure, position=0):
-    return np.ma.filled(figure.axes[0].images[position].get_array(), np.nan)
-
-
-def words_of(figure):
-    axes = figure.axes[0]
-    return axes.get_title(loc="left"), axes.texts[-1].get_text()
-
-
-def bar_label_of(figure):
-    return figure.axes[0].child_axes[0].get_ylabel()
-
-
-def assert_nothing_cut_off(figure):
-    axes = drawn(figure)
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    boxes = [axes.get_tightbbox(renderer, for_layout_only=False)]
-    boxes += [text.get_window_extent(renderer) for text in axes.texts]
-    for box in boxes:
-        assert min(box.x0, box.y0) >= -0.5
-        assert box.x1 <= figure.bbox.width + 0.5
-        assert box.y1 <= figure.bbox.height + 0.5
 
 
 # ---- grid

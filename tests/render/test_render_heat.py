@@ -21,7 +21,7 @@ def maps():
     [
         ("mean", lambda a: a.mean(0), "mean activation over channels"),
         ("max", lambda a: a.max(0), "max activation over channels"),
-        ("l2", lambda a: np.sqrt((a**2).sum(0)), "L2 norm over channels"),
+        ("l2", lambda a: np.sqrt((a**2).sum(0)), "L2 norm of activation over channels"),
     ],
 )
 def test_channels_are_merged(maps, merge, merged, label):

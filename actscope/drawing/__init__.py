@@ -1,0 +1,1 @@
+"""The commands below `actscope render`: a thin skin over `actscope.render`."""

@@ -1,0 +1,136 @@
+"""The commands that draw the structure of a recording, one for each function."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from actscope.drawing.options import (
+    check_picture,
+    cmap_option,
+    draw,
+    file_argument,
+    layer_argument,
+    overwrite_option,
+    parse_sample,
+    picture_option,
+    sample_option,
+    samples_option,
+    save,
+    scale_option,
+)
+
+
+@click.command()
+@file_argument
+@layer_argument
+@sample_option
+@click.option(
+    "--scale", default="auto", show_default=True, help="auto, shared, channel, symmetric."
+)
+@cmap_option
+@picture_option
+@overwrite_option
+def sequence(**options: Any) -> None:
+    """The channels of LAYER over the steps or tokens of one sample, as one image."""
+    draw("sequence", **options)
+
+
+@click.command()
+@file_argument
+@layer_argument
+@sample_option
+@click.option("--head", type=int, help="Only this head, large.")
+@click.option("--merge", help="mean, max or l2 over the heads; by default each for itself.")
+@click.option("--tokens", help="The sample's tokens, set apart by blanks, to stand on the axes.")
+@cmap_option
+@picture_option
+@overwrite_option
+def attention(tokens: str | None, **options: Any) -> None:
+    """Which tokens attend to which in LAYER, for one sample: a matrix for each head."""
+    draw("attention", tokens=None if tokens is None else tokens.split(), **options)
+
+
+@click.command()
+@file_argument
+@layer_argument
+@sample_option
+@click.option("--channel", type=int, help="Only this channel.")
+@click.option("--merge", default="mean", show_default=True, help="mean, max or l2.")
+@scale_option
+@cmap_option
+@picture_option
+@overwrite_option
+def volume(**options: Any) -> None:
+    """The slices of a three-dimensional LAYER for one sample, a tile for each z."""
+    draw("volume", **options)
+
+
+@click.command()
+@file_argument
+@sample_option
+@picture_option
+@overwrite_option
+def flow(file: Path, sample: str, output: Path, overwrite: bool) -> None:
+    """One sample's way through the whole network, on one page."""
+    import actscope
+
+    check_picture(output, overwrite=overwrite)
+    with actscope.open(file) as recording:
+        from actscope import render
+
+        save(render.flow(recording, parse_sample(sample)), output)
+
+
+@click.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@layer_argument
+@sample_option
+@scale_option
+@cmap_option
+@picture_option
+@overwrite_option
+def compare(
+    a: Path, b: Path, layer: str, sample: str, output: Path, overwrite: bool, **options: Any
+) -> None:
+    """LAYER in the recordings A and B side by side, with the difference, for one sample."""
+    import actscope
+
+    check_picture(output, overwrite=overwrite)
+    with actscope.open(a) as first, actscope.open(b) as second:
+        from actscope import render
+
+        figure = render.compare(first[layer], second[layer], parse_sample(sample), **options)
+        save(figure, output)
+
+
+@click.command()
+@file_argument
+@layer_argument
+@click.option("--kind", default="grid", show_default=True, help="grid, heatmap or vector.")
+@samples_option("One frame for each; by default the epochs, or the first 16")
+@click.option(
+    "--sample", default="0", show_default=True, help="Over epochs: position of the sample, or id."
+)
+@scale_option
+@cmap_option
+@click.option("--fps", default=4.0, show_default=True, help="Frames per second.")
+@click.option("--progress/--no-progress", default=None, help="By default on a terminal only.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="GIF or MP4.")
+@overwrite_option
+def animate(
+    file: Path, layer: str, sample: str, output: Path, overwrite: bool, **options: Any
+) -> None:
+    """LAYER over samples, or over the epochs of a training, as a GIF or MP4."""
+    import actscope
+
+    check_picture(output, overwrite=overwrite)
+    with actscope.open(file) as recording:
+        from actscope import render
+
+        render.animate(recording[layer], output, sample=parse_sample(sample), **options)
+    click.echo(str(output))
+
+
+COMMANDS = (sequence, attention, volume, flow, compare, animate)

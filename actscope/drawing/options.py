@@ -1,0 +1,95 @@
+"""What the commands below `actscope render` share: their options, and how they draw."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Samples = int | slice | list[int | str]
+
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+layer_argument = click.argument("layer")
+sample_option = click.option(
+    "--sample", default="0", show_default=True, help="Position of the sample, or its id."
+)
+picture_option = click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="PNG, PDF or SVG."
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+cmap_option = click.option("--cmap", help="A colour map of matplotlib.")
+scale_option = click.option(
+    "--scale", default="auto", show_default=True, help="auto, shared, symmetric."
+)
+
+
+def samples_option(words: str) -> Callable[[Any], Any]:
+    """`--samples`, as a count, a slice or a list."""
+    return click.option(
+        "--samples",
+        metavar="COUNT|FROM:TO|LIST",
+        callback=lambda _context, _option, text: parse_samples(text),
+        help=f"{words}: the first COUNT, those FROM:TO, or positions and ids set apart by commas.",
+    )
+
+
+def parse_sample(text: str) -> int | str:
+    """A whole number is a position, anything else an id."""
+    return int(text) if _is_number(text) else text
+
+
+def parse_samples(text: str | None) -> Samples | None:
+    """`"16"` as a count, `"0:16"` as a slice, `"0,3,digit-07"` as a list of positions and ids."""
+    if text is None or _is_number(text):
+        return None if text is None else int(text)
+    ends = text.split(":")
+    if len(ends) in (2, 3) and all(_is_number(end) or not end for end in ends):
+        return slice(*(int(end) if end else None for end in ends))
+    return [parse_sample(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def _is_number(text: str) -> bool:
+    return text.removeprefix("-").isdecimal()
+
+
+def draw(
+    verb: str,
+    *,
+    file: Path,
+    layer: str,
+    sample: str,
+    output: Path,
+    overwrite: bool,
+    **options: Any,
+) -> None:
+    """Draw one layer of a recording with the function `verb` of `actscope.render`."""
+    import actscope
+
+    check_picture(output, overwrite=overwrite)
+    with actscope.open(file) as recording:
+        recorded = recording[layer]
+        from actscope import render
+
+        save(getattr(render, verb)(recorded, parse_sample(sample), **options), output)
+
+
+def check_picture(output: Path, *, overwrite: bool) -> None:
+    """Refuse a picture that exists, before anything is read.
+
+    Raises:
+        OutputExistsError: it exists and `overwrite` is false, or it is a folder.
+    """
+    from actscope.store.opening import check_output
+
+    check_output(output, overwrite=overwrite)
+
+
+def save(figure: "Figure", output: Path) -> None:
+    """Write a picture, and say where it is."""
+    from actscope import render
+
+    render.save(figure, output)
+    click.echo(str(output))

@@ -1,0 +1,72 @@
+"""Divides a figure into panels of one size, with one heading above all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure, SubFigure
+
+from actscope.render.canvas import RESOLUTION
+
+_HEADING = 0.6
+_LEFT = 0.07
+_BELOW_TOP = (0.25, 0.42)
+_SIZES = (11.0, 8.0)
+_COLOURS = ("black", "0.35")
+_LETTERS_PER_INCH = (12, 16)
+
+
+@dataclass(frozen=True)
+class HeadedFigure:
+    """A figure with panels below a heading.
+
+    Attributes:
+        figure: the whole.
+        top: where the heading goes.
+        panels: row by row.
+    """
+
+    figure: Figure
+    top: SubFigure
+    panels: tuple[SubFigure, ...]
+
+    @property
+    def letters(self) -> tuple[int, int]:
+        """How many letters the title may have, and a smaller line."""
+        inches = self.top.bbox.width / self.top.dpi - _LEFT
+        return round(inches * _LETTERS_PER_INCH[0]), round(inches * _LETTERS_PER_INCH[1])
+
+    def write(self, title: str, lines: Sequence[str]) -> None:
+        """The title, and below it one smaller line; both are drawn literally."""
+        width, height = self.top.bbox.width / self.top.dpi, self.top.bbox.height / self.top.dpi
+        for text, below, size, colour in zip(
+            (title, *lines[:1]), _BELOW_TOP, _SIZES, _COLOURS, strict=False
+        ):
+            self.top.text(
+                _LEFT / width,
+                1 - below / height,
+                text,
+                fontsize=size,
+                color=colour,
+                parse_math=False,
+                usetex=False,
+            )
+
+
+def headed(
+    panel: tuple[float, float], shape: tuple[int, int], figure: Figure | SubFigure | None
+) -> HeadedFigure:
+    """Panels of `panel` inches in `shape` rows and columns, on a new figure.
+
+    A given figure keeps its size, and its panels share what the heading leaves.
+    """
+    rows, columns = shape
+    if figure is None:
+        size = (panel[0] * columns, panel[1] * rows + _HEADING)
+        figure = Figure(figsize=size, dpi=RESOLUTION, layout="constrained")
+    elif isinstance(figure, Figure) and figure.get_layout_engine() is None:
+        figure.set_layout_engine("constrained")
+    height = figure.bbox.height / figure.dpi
+    shares = [_HEADING, max(height - _HEADING, _HEADING)]
+    top, body = figure.subfigures(2, 1, height_ratios=shares, squeeze=False).ravel()
+    panels = body.subfigures(rows, columns, squeeze=False).ravel()
+    return HeadedFigure(figure.figure, top, tuple(panels))

@@ -1,0 +1,78 @@
+"""Recordings to draw, and what tests look for in the figures."""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from actscope.store import schema
+from actscope.store.reader import open_recording
+from actscope.store.writer import Writer
+from recordings import output_info
+
+
+def write_arrays(path, arrays, axes=None, *, ids=True, inputs=(), epochs=None):
+    """A recording of `arrays`, by layer path, with ids digit-0 ... and labels 0, 11, ...
+
+    `ids` may be a tuple of other ids, empty for none.
+    """
+    samples = len(next(iter(arrays.values())))
+    outputs = [
+        output_info(name, array.shape[1:], order, str(array.dtype), (axes or {}).get(name))
+        for order, (name, array) in enumerate(arrays.items())
+    ]
+    tensors, groups = schema.plan_layers(outputs)
+    stored = schema.plan_inputs(
+        [f"input_{position}" for position in range(len(inputs))],
+        [array.shape[1:] for array in inputs],
+        [str(array.dtype) for array in inputs],
+    )
+    period = samples if epochs is None else samples // len(set(epochs))
+    names = tuple(f"digit-{number % period}" for number in range(samples)) if ids is True else ids
+    labels = np.arange(samples) % period * 11 if ids else None
+    numbers = None if epochs is None else np.array(epochs, np.int64)
+    plan = schema.RecordingPlan(
+        samples, (*stored, *tensors), groups, "{}", names or (), labels, epochs=numbers
+    )
+    with Writer(path, plan) as writer:
+        rows = [array.view(np.uint8) if array.dtype == bool else array for array in arrays.values()]
+        writer.append([*inputs, *rows])
+        writer.commit()
+    return open_recording(path)
+
+
+def tiles_of(figure, shape, position=0):
+    """The values of the tiles of `shape`, row by row, from a mosaic with gaps."""
+    image = image_of(figure, position)
+    held = np.isfinite(image)
+    packed = image[held.any(axis=1)][:, held.any(axis=0)]
+    rows, columns = packed.shape[0] // shape[0], packed.shape[1] // shape[1]
+    split = packed.reshape(rows, shape[0], columns, shape[1]).swapaxes(1, 2)
+    return split.reshape(-1, *shape)
+
+
+def drawn(figure):
+    FigureCanvasAgg(figure).draw()
+    return figure.axes[0]
+
+
+def image_of(figure, position=0):
+    return np.ma.filled(figure.axes[0].images[position].get_array(), np.nan)
+
+
+def words_of(figure):
+    axes = figure.axes[0]
+    return axes.get_title(loc="left"), axes.texts[-1].get_text()
+
+
+def bar_label_of(figure):
+    return figure.axes[0].child_axes[0].get_ylabel()
+
+
+def assert_nothing_cut_off(figure):
+    axes = drawn(figure)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [axes.get_tightbbox(renderer, for_layout_only=False)]
+    boxes += [text.get_window_extent(renderer) for text in axes.texts]
+    for box in boxes:
+        assert min(box.x0, box.y0) >= -0.5
+        assert box.x1 <= figure.bbox.width + 0.5
+        assert box.y1 <= figure.bbox.height + 0.5
