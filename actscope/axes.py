@@ -9,6 +9,7 @@ _CHANNELS_LAST: dict[int, tuple[str, ...]] = {
     3: ("y", "x", "channel"),
     4: ("z", "y", "x", "channel"),
 }
+_CHANNEL_AXES = ("head", "channel", "feature")
 _WITHOUT_CHANNELS = ("x", "key")
 
 
@@ -18,14 +19,12 @@ def channels_last(rank: int) -> tuple[str, ...]:
     return _CHANNELS_LAST.get(rank, (*unnamed, "channel"))
 
 
-def channel_axis(
-    axes: Sequence[str], names: Sequence[str] = ("channel", "head", "feature")
-) -> int | None:
-    """Which of a sample's axes counts the channels: one of `names`, the first that is there.
+def channel_axis(axes: Sequence[str]) -> int | None:
+    """Which of a sample's axes counts the channels: head, channel or feature, else the last.
 
-    Else it is the last one; None where that is one of an image or of attention's keys.
+    None without axes, and where the last one is of an image or of attention's keys.
     """
-    for name in names:
+    for name in _CHANNEL_AXES:
         if name in axes:
             return list(axes).index(name)
     if not axes or (len(axes) > 1 and axes[-1] in _WITHOUT_CHANNELS):

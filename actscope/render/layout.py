@@ -15,7 +15,6 @@ from actscope.render.subject import Values
 MOST_TILES = 256
 """Of channels that make more tiles than that the strongest are drawn."""
 
-_CHANNEL_AXES = ("head", "channel", "feature")
 _WIDEST = 1.4
 _COST_OF_EMPTY_TILES = 2.0
 _GAP_PER_TILE = 0.04
@@ -65,7 +64,7 @@ def arrange(values: Values, axes: Sequence[str]) -> Maps:
     the other axes are the height and the width, and those before them are folded into slices.
     Steps and tokens run to the right and their channels down.
     """
-    channel = channel_axis(axes, _CHANNEL_AXES)
+    channel = channel_axis(axes)
     others = [name for position, name in enumerate(axes) if position != channel]
     moved = values[np.newaxis] if channel is None else np.moveaxis(values, channel, 0)
     if len(others) > 1 and others[-1] == "channel":

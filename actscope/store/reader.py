@@ -7,6 +7,7 @@ thread.
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from actscope.dtypes import raw_dtype, widened
 from actscope.errors import ActscopeError, FormatError, MissingFileError, UnknownLayerError, nearest
 from actscope.protocol import Array
+from actscope.statistics import Statistics, statistics_of
 from actscope.store.rows import Rows, open_rows
 from actscope.store.structure import (
     StoredTensor,
@@ -174,6 +176,11 @@ class RecordedLayer(RecordedTensor):
         None where gradients were not recorded.
         """
         return self.recording.gradient_of(self)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Mean, spread, extremes, zeros and the like of each channel, over all samples."""
+        return statistics_of(self)
 
 
 class Recording(Mapping[str, RecordedLayer]):
