@@ -276,6 +276,12 @@ def grid(**options: Any) -> None:
 @sample_option
 @click.option("--merge", default="mean", show_default=True, help="mean, max, l2 or none.")
 @click.option("--channel", type=int, help="Only this channel.")
+@click.option(
+    "--method",
+    default="activation",
+    show_default=True,
+    help="activation, or with recorded gradients grad-cam, grad-cam++ or hirescam.",
+)
 @click.option("--alpha", default=0.5, show_default=True, help="Opacity of the activation.")
 @click.option("--cmap", help="A colour map of matplotlib.")
 @picture_option
