@@ -4,9 +4,11 @@ Figures are made without `matplotlib.pyplot`: nothing is shown, nothing is saved
 state changes. Nothing here knows a model framework.
 """
 
+from actscope.render.depths import statistics
 from actscope.render.differences import differences
 from actscope.render.grids import grid
 from actscope.render.heatmaps import heatmap
+from actscope.render.histograms import histogram
 from actscope.render.saving import save
 from actscope.render.scatter import scatter
 from actscope.render.similarity import similarity
@@ -17,9 +19,11 @@ __all__ = [
     "differences",
     "grid",
     "heatmap",
+    "histogram",
     "save",
     "scatter",
     "similarity",
+    "statistics",
     "vector",
     "worst",
 ]
