@@ -17,6 +17,7 @@ import actscope
 from actscope.benching.commands import bench
 from actscope.comparing.commands import compare
 from actscope.errors import ActscopeError, ActscopeWarning
+from actscope.statistics_commands import COMMANDS
 
 DEFAULT_ADAPTER = "keras"
 
@@ -349,6 +350,8 @@ def demo(folder: Path, backend: str | None) -> None:
 
 cli.add_command(bench)
 cli.add_command(compare)
+for command in COMMANDS:
+    render.add_command(command)
 
 
 def main() -> None:

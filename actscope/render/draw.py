@@ -98,9 +98,13 @@ def draw_image(
     )
 
 
-def draw_picture(axes: Axes, picture: Values, interpolation: str) -> AxesImage:
+def draw_picture(
+    axes: Axes, picture: Values, interpolation: str, extent: Extent | None = None
+) -> AxesImage:
     """An RGBA image `(height, width, 4)` from 0 to 1."""
-    return axes.imshow(picture, interpolation=interpolation, aspect="auto", origin="upper")
+    return axes.imshow(
+        picture, interpolation=interpolation, aspect="auto", origin="upper", extent=extent
+    )
 
 
 def draw_marks(
