@@ -90,7 +90,7 @@ def embedding(
         raise RenderError(f"no method {method!r}: {nearest(str(method), _METHODS)}")
     samples = _take(layer, labels)
     pieces = features_of(samples.values, samples.rows, samples.axes, features)
-    found = principal_components(pieces, _COMPONENTS_BEFORE)
+    found = principal_components(pieces, len(samples.rows), _COMPONENTS_BEFORE)
     name, place = _METHODS[method]
     points = place(found)
     canvas = prepare(picture_size(1.0, _TILES, figure), figure, _BESIDE)

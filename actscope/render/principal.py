@@ -61,7 +61,7 @@ def features_of(
     step = max(1, _ELEMENTS_PER_PIECE // max(1, len(rows) * prod(layer.shape[2:])))
     for start in range(0, layer.shape[1], step):
         piece = np.asarray(layer[rows, start : start + step], np.float64)
-        yield piece.reshape(len(rows), -1)
+        yield piece.reshape(len(rows), prod(piece.shape[1:]))
 
 
 def _means(layer: Any, rows: npt.NDArray[np.intp], channel: int) -> Floats:
@@ -70,12 +70,12 @@ def _means(layer: Any, rows: npt.NDArray[np.intp], channel: int) -> Floats:
     others = tuple(axis for axis in range(1, len(layer.shape)) if axis != channel)
     found = [
         np.asarray(layer[rows[start : start + step]], np.float64).mean(axis=others)
-        for start in range(0, len(rows), step)
+        for start in range(0, max(1, len(rows)), step)
     ]
     return np.concatenate(found)
 
 
-def principal_components(pieces: Iterator[Floats], most: int) -> Components:
+def principal_components(pieces: Iterator[Floats], samples: int, most: int) -> Components:
     """The principal components of `(n, F)` in pieces of `(n, f)`, exact but for rounding.
 
     They are the eigenvectors of the `(n, n)` matrix of scalar products of the samples around their
@@ -84,12 +84,13 @@ def principal_components(pieces: Iterator[Floats], most: int) -> Components:
 
     Args:
         pieces: the features.
+        samples: `n`.
         most: how many components to give; there are never more than samples.
 
     Raises:
         RenderError: under 3 samples are finite, or all of them are equal.
     """
-    products = _products(pieces)
+    products = _products(pieces, samples)
     kept = np.flatnonzero(np.isfinite(np.diag(products)))
     if len(kept) < 3:
         raise RenderError(
@@ -108,13 +109,13 @@ def principal_components(pieces: Iterator[Floats], most: int) -> Components:
     return Components(scores * np.where(farthest < 0, -1, 1), largest / total, kept)
 
 
-def _products(pieces: Iterator[Floats]) -> Floats:
+def _products(pieces: Iterator[Floats], samples: int) -> Floats:
     """The scalar products of all pairs of samples; around means, so that no digits are lost."""
-    products: Floats = np.zeros(())
+    products: Floats = np.zeros((samples, samples))
     with np.errstate(invalid="ignore", over="ignore"):
         for piece in pieces:
             finite = np.isfinite(piece)
             count = np.maximum(finite.sum(axis=0), 1)
             centred = piece - np.where(finite, piece, 0).sum(axis=0) / count
-            products = products + centred @ centred.T
+            products += centred @ centred.T
     return products

@@ -25,7 +25,7 @@ from actscope.store.reader import RecordedLayer
 
 _TILE_INCHES = 1.05
 _GAP = 0.06
-_ROOM_FOR_WORDS = 0.3
+_ROOM_FOR_WORDS = 0.4
 _LETTERS_PER_INCH = 17
 _LARGEST_PICTURE = 512
 _BESIDE = (1.2, 0.4)
@@ -40,13 +40,13 @@ class Tile:
         heat: the channel over it, `(height, width)`; None where the layer has no axes along those
             of the input.
         value: the channel's maximum for the sample.
-        words: the sample's id and label.
+        words: the sample's id, or position, and its label where there is one.
     """
 
     picture: Values
     heat: Values | None
     value: float
-    words: str
+    words: tuple[str, ...]
 
 
 def top(
@@ -145,8 +145,8 @@ def _tile(layer: RecordedLayer, sample: int, channel: int, value: float) -> Tile
     if heat is not None:
         heat = resized(heat[np.newaxis], picture.shape[:2], "bilinear")[0]
     label = f"label {subject.label}" if subject.label else ""
-    words = " · ".join(filter(None, [subject.sample_id or f"sample {sample}", label]))
-    return Tile(picture, heat, value, words)
+    named = [subject.sample_id or f"sample {sample}", label]
+    return Tile(picture, heat, value, tuple(words for words in named if words))
 
 
 def channel_map(subject: Subject, channel: int) -> Values | None:
@@ -186,8 +186,9 @@ def _draw_tile(axes: Axes, tile: Tile, paint: Paint | None, room: Extent, canvas
         draw.draw_image(axes, tile.heat, paint, "antialiased", extent)
         draw.draw_marks(axes, not_finite(tile.heat), extent)
     inches = canvas.width / (axes.get_xlim()[1] - axes.get_xlim()[0])
+    letters = round(inches * _LETTERS_PER_INCH)
     axes.annotate(
-        f"{tile.value:.3g}\n{shorten(tile.words, round(inches * _LETTERS_PER_INCH))}",
+        "\n".join([f"{tile.value:.3g}", *(shorten(words, letters) for words in tile.words)]),
         (left, bottom),
         xytext=(0, -2),
         textcoords="offset points",
