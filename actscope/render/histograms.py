@@ -132,9 +132,9 @@ def _moments_words(found: Summary) -> Sequence[str]:
 
 
 def _zeros_words(found: Summary) -> str:
-    """Such as `"63.1 % zeros, 2.0 % below 6e-08"`; empty where there are none of either."""
+    """Such as `"63.1 % zeros, 2.0 % within ±6e-08"`; empty where there are none of either."""
     near = found.histogram[ZERO_BIN] / max(1, found.histogram.sum()) * (1 - found.zeros)
-    parts = [(found.zeros, "zeros"), (near, f"below {EDGES[ZERO_BIN + 1]:.0e}")]
+    parts = [(found.zeros, "zeros"), (near, f"within ±{EDGES[ZERO_BIN + 1]:.0e}")]
     return ", ".join(f"{_percent(share)} {noun}" for share, noun in parts if share > 0)
 
 
