@@ -17,7 +17,7 @@ import actscope
 from actscope.benching.commands import bench
 from actscope.comparing.commands import compare
 from actscope.copying_commands import merge, pack
-from actscope.drawing.commands import COMMANDS
+from actscope.drawing import commands, statistics_commands
 from actscope.drawing.options import (
     cmap_option,
     draw,
@@ -289,6 +289,12 @@ def grid(**options: Any) -> None:
 @sample_option
 @click.option("--merge", default="mean", show_default=True, help="mean, max, l2 or none.")
 @click.option("--channel", type=int, help="Only this channel.")
+@click.option(
+    "--method",
+    default="activation",
+    show_default=True,
+    help="activation, or with recorded gradients grad-cam, grad-cam++ or hirescam.",
+)
 @click.option("--alpha", default=0.5, show_default=True, help="Opacity of the activation.")
 @scale_option
 @cmap_option
@@ -332,7 +338,7 @@ cli.add_command(bench)
 cli.add_command(pack)
 cli.add_command(merge)
 cli.add_command(compare)
-for command in COMMANDS:
+for command in (*commands.COMMANDS, *statistics_commands.COMMANDS):
     render.add_command(command)
 
 

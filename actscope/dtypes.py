@@ -43,10 +43,9 @@ def widened(stored: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
         return stored.astype(bool)
     if dtype == "float8_e5m2":
         wide: npt.NDArray[np.uint16] = np.left_shift(stored, 8, dtype=np.uint16)
-        half: npt.NDArray[Any] = wide.view(np.float16)
-        return np.asarray(half, np.float32)
+        return np.array(wide.view(np.float16), np.float32)
     if dtype == "float8_e4m3fn":
-        return _e4m3fn_values()[stored]
+        return np.take(_e4m3fn_values(), stored)
     return stored
 
 

@@ -1,0 +1,90 @@
+"""The commands `actscope render histogram`, `statistics`, `top` and `embedding`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from actscope.drawing.options import (
+    check_picture,
+    cmap_option,
+    file_argument,
+    layer_argument,
+    overwrite_option,
+    picture_option,
+    save,
+)
+
+
+@click.command()
+@file_argument
+@click.argument("layer", required=False)
+@picture_option
+@overwrite_option
+def histogram(layer: str | None, **options: Any) -> None:
+    """How the values of LAYER are distributed, or of every layer where none is named."""
+    _draw(
+        "histogram", lambda recording: recording if layer is None else recording[layer], **options
+    )
+
+
+@click.command()
+@file_argument
+@picture_option
+@overwrite_option
+def statistics(**options: Any) -> None:
+    """Mean, spread, zeros, dead channels and saturation of all layers, in order."""
+    _draw("statistics", lambda recording: recording, **options)
+
+
+@click.command()
+@file_argument
+@layer_argument
+@click.option(
+    "--channel",
+    "channels",
+    type=int,
+    multiple=True,
+    default=[0],
+    show_default=True,
+    help="Which channel; repeatable, for a row each.",
+)
+@cmap_option
+@picture_option
+@overwrite_option
+def top(layer: str, **options: Any) -> None:
+    """The stored inputs that activate a channel of LAYER most."""
+    _draw("top", lambda recording: recording[layer], **options)
+
+
+@click.command()
+@file_argument
+@layer_argument
+@click.option("--method", default="pca", show_default=True, help="pca, tsne or umap.")
+@click.option(
+    "--features",
+    default="flatten",
+    show_default=True,
+    help="flatten for all values, mean for each channel's mean over its positions.",
+)
+@picture_option
+@overwrite_option
+def embedding(layer: str, **options: Any) -> None:
+    """A map of the samples by LAYER, coloured by their labels."""
+    _draw("embedding", lambda recording: recording[layer], **options)
+
+
+COMMANDS = (histogram, statistics, top, embedding)
+
+
+def _draw(
+    verb: str, subject: Any, *, file: Path, output: Path, overwrite: bool, **options: Any
+) -> None:
+    import actscope
+
+    check_picture(output, overwrite=overwrite)
+    with actscope.open(file) as recording:
+        drawn_from = subject(recording)
+        from actscope import render
+
+        save(getattr(render, verb)(drawn_from, **options), output)
