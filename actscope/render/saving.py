@@ -1,12 +1,12 @@
 """Writes a figure to a file, whole or not at all."""
 
 from pathlib import Path
-from uuid import uuid4
 
 from matplotlib.figure import Figure
 
-from actscope.errors import MissingFileError, RenderError
+from actscope.errors import RenderError
 from actscope.render.canvas import RESOLUTION
+from actscope.replacing import replacing
 
 FORMATS = ("jpg", "pdf", "png", "svg")
 
@@ -26,11 +26,5 @@ def save(figure: Figure, path: str | Path) -> None:
     if suffix not in FORMATS:
         known = ", ".join(f".{name}" for name in FORMATS)
         raise RenderError(f"cannot save {path.name!r}: the suffix must be one of {known}")
-    if not path.parent.is_dir():
-        raise MissingFileError(f"cannot save {path}: the folder {path.parent} does not exist")
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
+    with replacing(path) as temporary:
         figure.savefig(temporary, format=suffix, dpi=RESOLUTION)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
