@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from actscope.comparing.result import Comparison as Comparison
     from actscope.extraction import extract as extract
     from actscope.reducing import reduce as reduce
+    from actscope.reporting.report import report as report
     from actscope.store.reader import RecordedLayer as RecordedLayer
     from actscope.store.reader import Recording as Recording
     from actscope.store.reader import open_recording as open
@@ -33,6 +34,7 @@ __all__ = [
     "open",
     "reduce",
     "render",
+    "report",
     "verify",
     "weight_gradients",
 ]
@@ -42,6 +44,7 @@ _LOADED_ON_USE = {
     "Comparison": ("actscope.comparing.result", "Comparison"),
     "extract": ("actscope.extraction", "extract"),
     "reduce": ("actscope.reducing", "reduce"),
+    "report": ("actscope.reporting.report", "report"),
     "weight_gradients": ("actscope.weights", "weight_gradients"),
     "verify": ("actscope.store.verification", "verify"),
     "open": ("actscope.store.reader", "open_recording"),

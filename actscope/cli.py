@@ -17,6 +17,7 @@ import actscope
 from actscope.benching.commands import bench
 from actscope.comparing.commands import compare
 from actscope.errors import ActscopeError, ActscopeWarning
+from actscope.reporting.commands import report
 
 DEFAULT_ADAPTER = "keras"
 
@@ -343,6 +344,7 @@ def demo(folder: Path, backend: str | None) -> None:
 
 cli.add_command(bench)
 cli.add_command(compare)
+cli.add_command(report)
 
 
 def main() -> None:

@@ -1,0 +1,172 @@
+"""Makes small pictures of a layer's channels as data of the page: no axes, no words drawn in.
+
+They have one byte per pixel and as many pixels as they have values, or fewer; the browser
+enlarges them. Hundreds are made in a second.
+"""
+
+import base64
+import io
+from dataclasses import dataclass, replace
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import to_hex, to_rgb
+from PIL import Image
+
+from actscope.render.draw import NOT_FINITE_COLOUR
+from actscope.render.layout import Maps, Mosaic, gap_between, mosaic, near_square
+from actscope.render.pictures import as_picture, shrunk
+from actscope.render.scale import Scale, not_finite
+from actscope.render.sheets import default_colours
+from actscope.render.subject import Values
+from actscope.render.words import counted, maps_words, not_finite_words
+
+MOST_TILES = 64
+"""Of layers of more maps than that the strongest channels are shown."""
+
+MOST_BARS = 128
+"""Up to as many single values are bars, more are pixels."""
+
+MOST_PIXELS = 4096
+"""Of more single values than that the strongest are shown."""
+
+_SHADES = 254
+_MARK, _GAP = 254, 255
+_STOPS = 16
+_LONGEST_INPUT = 64
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Maps as one image.
+
+    Attributes:
+        placed: the mosaic of palette indices, uint8.
+        block: how many values each pixel is the mean of, down and to the right.
+    """
+
+    placed: Mosaic
+    block: tuple[int, int]
+
+
+def kept(maps: Maps, strength: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """The numbers of the channels that are shown, ascending.
+
+    Args:
+        maps: of one sample.
+        strength: how strong each channel is over all samples, `(channels,)`; NaN is weakest.
+    """
+    single = maps.values[0].size == 1
+    most = MOST_PIXELS if single else max(1, MOST_TILES // maps.slices)
+    order = np.argsort(-np.nan_to_num(strength, nan=-1.0), kind="stable")
+    return np.sort(order[:most])
+
+
+def only(maps: Maps, numbers: npt.NDArray[np.intp]) -> Maps:
+    """The channels `numbers`, and of each at most as many slices as there may be tiles."""
+    return replace(maps, values=maps.values[numbers, :MOST_TILES], numbers=maps.numbers[numbers])
+
+
+def are_bars(maps: Maps) -> bool:
+    """Whether there is one value per channel, and so few that they are drawn as bars."""
+    return maps.values[0].size == 1 and len(maps.values) <= MOST_BARS
+
+
+def draw_pixels(maps: Maps, scale: Scale, most: int) -> Pixels:
+    """One image of all tiles, or of steps to the right and channels down.
+
+    Args:
+        maps: what to show.
+        scale: the values at the ends of the colours.
+        most: pixels that the image may have beside the gaps; where there are more values, pixels
+            are the means of blocks.
+    """
+    steps = not maps.row_axis and maps.values[0].size > 1
+    tiles = maps.values[:, 0, 0][np.newaxis] if steps else maps.tiles
+    block = _block(tiles.shape, most, square=not steps)
+    shades = _shades(tiles, block, scale)
+    gap = gap_between(*shades.shape[1:]) if len(shades) > 1 else 0
+    placed = mosaic(shades, near_square(*shades.shape), (gap, gap), fill=_GAP)
+    return Pixels(placed, block)
+
+
+def _block(shape: tuple[int, ...], most: int, *, square: bool) -> tuple[int, int]:
+    """The smallest block whose means are at most `most` pixels."""
+    count, height, width = shape
+    side = 1
+    while count * -(-height // (side if square else 1)) * -(-width // side) > most:
+        side += 1
+    return (min(side, height) if square else 1, min(side, width))
+
+
+def _shades(tiles: Values, block: tuple[int, int], scale: Scale) -> npt.NDArray[np.uint8]:
+    """Palette indices of the means of blocks; blocks with a value that is not finite are marked."""
+    lost = not_finite(tiles)
+    means = _sums(np.where(lost, 0, tiles), block) / np.maximum(_sums(~lost, block), 1)
+    shares = (means - scale.low) / (scale.high - scale.low)
+    shades = np.clip(shares * _SHADES, 0, _SHADES - 1).astype(np.uint8)
+    return np.where(_sums(lost, block) > 0, np.uint8(_MARK), shades)
+
+
+def _sums(tiles: npt.NDArray[np.generic], block: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Sums over blocks of `(count, height, width)`; those at the edges may be smaller."""
+    height, width = tiles.shape[1:]
+    down = np.add.reduceat(tiles, range(0, height, block[0]), axis=1, dtype=np.float64)
+    return np.add.reduceat(down, range(0, width, block[1]), axis=2)
+
+
+def png(pixels: Pixels, scale: Scale) -> bytes:
+    """The image as PNG with a palette; gaps are transparent, so that any background will do."""
+    colours = matplotlib.colormaps[default_colours(scale)](np.linspace(0, 1, _SHADES))[:, :3]
+    palette = np.vstack([colours, to_rgb(NOT_FINITE_COLOUR), (1, 1, 1)])
+    image = Image.fromarray(np.ascontiguousarray(pixels.placed.image))
+    image.putpalette((palette * 255).round().astype(np.uint8).tobytes())
+    written = io.BytesIO()
+    image.save(written, format="PNG", transparency=_GAP)
+    return written.getvalue()
+
+
+def input_png(values: Values) -> bytes:
+    """A model's input as PNG, no side longer than 64 pixels.
+
+    Raises:
+        RenderError: it has not the shape of an image.
+    """
+    picture = shrunk(as_picture(values), _LONGEST_INPUT)
+    written = io.BytesIO()
+    Image.fromarray((picture * 255).round().astype(np.uint8)).save(written, format="PNG")
+    return written.getvalue()
+
+
+def data_uri(image: bytes) -> str:
+    """A PNG as the address of an image that lies in the page itself."""
+    return f"data:image/png;base64,{base64.b64encode(image).decode('ascii')}"
+
+
+def stops(scale: Scale) -> list[str]:
+    """Colours from the lowest to the highest value, evenly spaced, such as `"#440154"`."""
+    colours = matplotlib.colormaps[default_colours(scale)](np.linspace(0, 1, _STOPS))
+    return [to_hex(colour) for colour in colours]
+
+
+def picture_words(whole: Maps, shown: Maps, block: tuple[int, int]) -> str:
+    """What the picture of one sample shows, and what was left out of it.
+
+    Args:
+        whole: all maps of the sample.
+        shown: those in the picture.
+        block: how many values each pixel is the mean of.
+    """
+    count = len(whole.values)
+    if whole.values[0].size == 1:
+        part = f"{len(shown.values)} strongest of " if len(shown.values) < count else ""
+        parts = [part + counted(count, whole.noun)]
+    else:
+        parts = [maps_words(shown, count)]
+    if shown.slices < whole.slices:
+        parts.append(f"the first {shown.slices} of {whole.slices} slices")
+    if block != (1, 1):
+        parts.append(f"each pixel is the mean of {block[0]}×{block[1]} values")
+    parts.append(not_finite_words(shown.values))
+    return " · ".join(part for part in parts if part)
