@@ -5,7 +5,7 @@
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const OVERVIEW = -1;
-const LARGEST = { width: 760, height: 560, enlarged: 14 };
+const LEGIBLE = 0.85; // numbers of channels are left out where the picture is made smaller
 const SVG = "http://www.w3.org/2000/svg";
 const chosen = { layer: OVERVIEW, sample: 0 };
 const folded = new Set();
@@ -99,6 +99,7 @@ function treeButton(number) {
 function drawTree() {
   const rows = visibleRows();
   const overview = element("button", { type: "button", class: "layer" }, "Overview");
+  overview.prepend(element("span", { class: "fold", "aria-hidden": "true" }));
   overview.addEventListener("click", () => select(OVERVIEW, chosen.sample, true));
   if (chosen.layer === OVERVIEW) overview.setAttribute("aria-current", "true");
   const buttons = [overview, ...rows.map(treeButton)];
@@ -141,11 +142,13 @@ function pictureOf(tensor, path) {
     return element("figure", { class: "drawn" }, bars(tensor, picture.values, alt), words);
   }
   const [height, width] = tensor.size;
-  const fits = Math.min(LARGEST.width / width, LARGEST.height / height, LARGEST.enlarged);
-  const times = fits >= 1 ? Math.floor(fits) : fits;
-  const size = { width: Math.round(width * times), height: Math.round(height * times) };
+  const size = {
+    width: Math.round(width * tensor.times),
+    height: Math.round(height * tensor.times),
+  };
   const image = element("img", { alt, src: picture.source, decoding: "async", ...size });
   const frame = element("div", { class: "frame" }, image);
+  if (tensor.numbered && roomInMain() > size.width * LEGIBLE) addNumbers(frame, tensor);
   const reading = element("p", { class: "reading" });
   frame.addEventListener("pointermove", (event) => point(event, tensor, frame, reading));
   frame.addEventListener("pointerdown", (event) => point(event, tensor, frame, reading));
@@ -159,6 +162,20 @@ function pictureOf(tensor, path) {
     colourScale(tensor),
     element("figcaption", {}, `${picture.words}${order}; all samples in the same colours`),
   );
+}
+
+const roomInMain = () => byId("main").clientWidth - 40;
+
+function addNumbers(frame, tensor) {
+  const [height, width] = tensor.size;
+  frame.classList.add("numbered");
+  tensor.labels.forEach((label, index) => {
+    const number = element("span", { class: "number", "aria-hidden": "true" }, label);
+    const [row, column] = [Math.floor(index / tensor.columns), index % tensor.columns];
+    number.style.left = `${((column * (tensor.tile[1] + tensor.gaps[1])) / width) * 100}%`;
+    number.style.bottom = `${(1 - (row * (tensor.tile[0] + tensor.gaps[0])) / height) * 100}%`;
+    frame.append(number);
+  });
 }
 
 function orderWords(tensor) {
@@ -175,7 +192,9 @@ function point(event, tensor, frame, reading) {
   const [height, width] = tensor.size;
   const x = ((event.clientX - box.left) / box.width) * width;
   const y = ((event.clientY - box.top) / box.height) * height;
-  const cell = tensor.kind === "steps" ? [1, width] : tensor.tile.map((side) => side + tensor.gap);
+  const cell = tensor.kind === "steps"
+    ? [1, width]
+    : tensor.tile.map((side, axis) => side + tensor.gaps[axis]);
   const [row, column] = [Math.floor(y / cell[0]), Math.floor(x / cell[1])];
   const index = tensor.kind === "steps" ? row : row * tensor.columns + column;
   unpoint(frame, reading);
@@ -196,7 +215,7 @@ function unpoint(frame, reading) {
 }
 
 function bars(tensor, values, alt) {
-  const width = Math.max(280, Math.min(640, byId("main").clientWidth - 40));
+  const width = Math.max(280, Math.min(640, roomInMain()));
   const [left, top, bottom, height] = [58, 8, 170, 190];
   const [low, high] = [Math.min(0, tensor.ends[0]), Math.max(0, tensor.ends[1])];
   const span = high - low || 1;
@@ -235,7 +254,7 @@ function bar(value, name, place) {
 const short = (value) => String(Number(value.toPrecision(3)));
 
 function histogram(found) {
-  const width = Math.max(260, Math.min(440, byId("main").clientWidth - 40));
+  const width = Math.max(260, Math.min(440, roomInMain()));
   const [bottom, height] = [110, 128];
   const others = found.counts.filter((_, bin) => bin !== found.zero);
   const most = Math.max(1, ...others);
@@ -258,7 +277,7 @@ function histogram(found) {
 
 function histogramTicks(found, step, width) {
   const last = found.edges.length - 1;
-  const ticks = [[0, found.edges[0], "start"], [width, found.edges[last], "end"]];
+  const ticks = [[0, found.zero === 0 ? "0" : found.edges[0], "start"], [width, found.zero === last - 1 ? "0" : found.edges[last], "end"]];
   const zero = (found.zero + 0.5) * step;
   if (zero > 50 && zero < width - 50) ticks.push([zero, "0", "middle"]);
   return ticks;
@@ -372,7 +391,8 @@ function layerLink(words, number) {
 
 function layerTable() {
   const names = ["mean", "standard deviation", "least", "greatest", "zeros", "NaN or infinite"];
-  const titles = ["layer", "class", "shape", "size", ...names];
+  const titles = ["layer", "class", "shape", "size", "mean", "std. dev.", "least", "greatest"];
+  titles.push("zeros", "NaN, inf");
   const head = element("tr", {}, ...titles.map((title) => element("th", { scope: "col" }, title)));
   const rows = content.layers.flatMap((layer, number) => layer.tensors.map((tensor) => {
     const name = tensor.title === "activation" ? layer.path : `${layer.path} (${tensor.title})`;

@@ -7,6 +7,7 @@ enlarges them. Hundreds are made in a second.
 import base64
 import io
 from dataclasses import dataclass, replace
+from math import ceil, floor
 
 import matplotlib
 import numpy as np
@@ -35,6 +36,9 @@ _SHADES = 254
 _MARK, _GAP = 254, 255
 _STOPS = 16
 _LONGEST_INPUT = 64
+_ROOM = (620, 760)
+_LARGEST_PIXEL = 14
+_NUMBER_WIDTH, _NUMBER_HEIGHT = 26, 13
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,17 @@ class Pixels:
     Attributes:
         placed: the mosaic of palette indices, uint8.
         block: how many values each pixel is the mean of, down and to the right.
+        times: how many pixels of the screen each pixel is wide and high, below 1 for large images.
     """
 
     placed: Mosaic
     block: tuple[int, int]
+    times: float
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the gaps between the rows have room for the channels' numbers."""
+        return self.placed.row_gap * self.times >= _NUMBER_HEIGHT
 
 
 def kept(maps: Maps, strength: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
@@ -86,9 +97,25 @@ def draw_pixels(maps: Maps, scale: Scale, most: int) -> Pixels:
     tiles = maps.values[:, 0, 0][np.newaxis] if steps else maps.tiles
     block = _block(tiles.shape, most, square=not steps)
     shades = _shades(tiles, block, scale)
-    gap = gap_between(*shades.shape[1:]) if len(shades) > 1 else 0
-    placed = mosaic(shades, near_square(*shades.shape), (gap, gap), fill=_GAP)
-    return Pixels(placed, block)
+    return _placed(shades, block)
+
+
+def _placed(shades: npt.NDArray[np.uint8], block: tuple[int, int]) -> Pixels:
+    """The tiles in one image, with gaps between rows that hold numbers where tiles are wide."""
+    columns = near_square(*shades.shape)
+    gap = gap_between(*shades.shape[1:])
+    placed = mosaic(shades, columns, (gap, gap), fill=_GAP)
+    times = _times(placed)
+    if len(shades) > 1 and placed.tile_width * times >= _NUMBER_WIDTH:
+        placed = mosaic(shades, columns, (max(gap, ceil(_NUMBER_HEIGHT / times)), gap), fill=_GAP)
+        times = _times(placed)
+    return Pixels(placed, block, times)
+
+
+def _times(placed: Mosaic) -> float:
+    """As large as there is room on the screen; whole, so that all pixels are of one size."""
+    fits = min(room / side for room, side in zip(_ROOM, placed.image.shape, strict=True))
+    return min(floor(fits), _LARGEST_PIXEL) if fits >= 1 else fits
 
 
 def _block(shape: tuple[int, ...], most: int, *, square: bool) -> tuple[int, int]:

@@ -93,7 +93,9 @@ def _pictures(
         "kind": "steps" if placed.count < len(shown[0].tiles) else "maps",
         "columns": placed.columns,
         "tile": [placed.tile_height, placed.tile_width],
-        "gap": placed.row_gap,
+        "gaps": [placed.row_gap, placed.column_gap],
+        "times": made[0].times,
+        "numbered": made[0].numbered,
         "size": list(placed.image.shape),
         "pictures": [
             {
