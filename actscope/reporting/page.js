@@ -5,6 +5,7 @@
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const OVERVIEW = -1;
+const WIDEST_BAR = 48;
 const LEGIBLE = 0.85; // numbers of channels are left out where the picture is made smaller
 const SVG = "http://www.w3.org/2000/svg";
 const chosen = { layer: OVERVIEW, sample: 0 };
@@ -27,6 +28,12 @@ function filled(node, attributes, children) {
   }
   node.append(...children.filter((child) => child !== null));
   return node;
+}
+
+// A path that may be broken after each slash.
+function pathWords(path) {
+  const parts = path.split(/(?<=\/)/);
+  return parts.flatMap((part, number) => (number ? [element("wbr"), part] : [part]));
 }
 
 function definitions(rows) {
@@ -135,18 +142,18 @@ function colourScale(tensor) {
 function pictureOf(tensor, path) {
   const picture = tensor.pictures[chosen.sample];
   const name = content.samples[chosen.sample].name;
-  const alt = `${tensor.title} of ${path}, ${name}: ${picture.words}, `
-    + `colours from ${tensor.low} to ${tensor.high}`;
+  const alt = `${tensor.title} of ${path}, ${name}: ${picture.words}`;
   if (tensor.kind === "bars") {
-    const words = element("figcaption", {}, picture.words);
+    const words = element("figcaption", {}, `${picture.words}; all samples on the same axis`);
     return element("figure", { class: "drawn" }, bars(tensor, picture.values, alt), words);
   }
+  const colours = `colours from ${tensor.low} to ${tensor.high}`;
   const [height, width] = tensor.size;
   const size = {
     width: Math.round(width * tensor.times),
     height: Math.round(height * tensor.times),
   };
-  const image = element("img", { alt, src: picture.source, decoding: "async", ...size });
+  const image = element("img", { alt: `${alt}; ${colours}`, src: picture.source, decoding: "async", ...size });
   const frame = element("div", { class: "frame" }, image);
   if (tensor.numbered && roomInMain() > size.width * LEGIBLE) addNumbers(frame, tensor);
   const reading = element("p", { class: "reading" });
@@ -181,8 +188,9 @@ function addNumbers(frame, tensor) {
 function orderWords(tensor) {
   if (tensor.labels.length === 1) return "";
   const first = tensor.labels.slice(0, 3).join(", ");
+  const sliced = first.includes(":") ? ` (${tensor.noun}:slice)` : "";
   return ` · row by row from the top left, ${tensor.columns} to a row: `
-    + `${first}${tensor.labels.length > 3 ? ", …" : ""}`;
+    + `${first}${tensor.labels.length > 3 ? ", …" : ""}${sliced}`;
 }
 
 const stepWords = (tensor) => ` · ${tensor.noun}s down, from ${tensor.labels[0]} at the top`;
@@ -199,7 +207,8 @@ function point(event, tensor, frame, reading) {
   const index = tensor.kind === "steps" ? row : row * tensor.columns + column;
   unpoint(frame, reading);
   if (index < 0 || index >= tensor.labels.length || column >= tensor.columns) return;
-  reading.textContent = `${tensor.noun} ${tensor.labels[index]}`;
+  const [channel, slice] = tensor.labels[index].split(":");
+  reading.textContent = `${tensor.noun} ${channel}${slice ? `, slice ${slice}` : ""}`;
   const side = tensor.kind === "steps" ? cell : tensor.tile;
   const outline = element("span", { class: "outline" });
   outline.style.left = `${((column * cell[1]) / width) * 100}%`;
@@ -220,7 +229,7 @@ function bars(tensor, values, alt) {
   const [low, high] = [Math.min(0, tensor.ends[0]), Math.max(0, tensor.ends[1])];
   const span = high - low || 1;
   const y = (value) => bottom - ((value - low) / span) * (bottom - top);
-  const step = (width - left) / values.length;
+  const step = Math.min(WIDEST_BAR, (width - left) / values.length);
   const drawn = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
   drawn.setAttribute("aria-label", alt);
   drawn.append(shape("line", { class: "axis", x1: left, x2: width, y1: y(0), y2: y(0) }));
@@ -256,30 +265,29 @@ const short = (value) => String(Number(value.toPrecision(3)));
 function histogram(found) {
   const width = Math.max(260, Math.min(440, roomInMain()));
   const [bottom, height] = [110, 128];
-  const others = found.counts.filter((_, bin) => bin !== found.zero);
-  const most = Math.max(1, ...others);
-  const step = width / found.counts.length;
   const drawn = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
-  drawn.setAttribute("aria-label", "histogram of the values");
-  found.counts.forEach((count, bin) => {
-    const tall = Math.min(1, count / most) * bottom;
-    const title = `${found.edges[bin]} to ${found.edges[bin + 1]}: ${count.toLocaleString("en")}`;
-    const kind = bin === found.zero ? "zero" : bin < found.zero ? "negative" : "positive";
-    const box = { x: bin * step, width: Math.max(step - 0.6, 0.6), y: bottom - tall, height: tall };
+  const ends = [found.edges[0], found.edges[found.edges.length - 1]];
+  drawn.setAttribute("aria-label", `histogram of the values from ${ends[0]} to ${ends[1]}`);
+  found.heights.forEach((tall, bin) => {
+    const [from, to] = [found.places[bin] * width, found.places[bin + 1] * width];
+    const many = found.counts[bin].toLocaleString("en");
+    const title = `${found.edges[bin]} to ${found.edges[bin + 1]}: ${many} values`;
+    const kind = found.edges[bin].startsWith("-") ? "negative" : "positive";
+    const gap = to - from > 3 ? 0.7 : 0;
+    const box = { x: from, width: to - from - gap, y: bottom * (1 - tall), height: bottom * tall };
     drawn.append(shape("rect", { class: kind, ...box }, shape("title", {}, title)));
   });
   drawn.append(shape("line", { class: "axis", x1: 0, x2: width, y1: bottom, y2: bottom }));
-  for (const [x, words, anchor] of histogramTicks(found, step, width)) {
+  for (const [x, words, anchor] of histogramTicks(found, ends, width)) {
     drawn.append(shape("text", { x, y: height - 4, "text-anchor": anchor }, words));
   }
   return drawn;
 }
 
-function histogramTicks(found, step, width) {
-  const last = found.edges.length - 1;
-  const ticks = [[0, found.zero === 0 ? "0" : found.edges[0], "start"], [width, found.zero === last - 1 ? "0" : found.edges[last], "end"]];
-  const zero = (found.zero + 0.5) * step;
-  if (zero > 50 && zero < width - 50) ticks.push([zero, "0", "middle"]);
+function histogramTicks(found, ends, width) {
+  const ticks = [[0, ends[0], "start"], [width, ends[1], "end"]];
+  const zero = found.zero === null ? 0 : found.zero * width;
+  if (zero > 60 && zero < width - 60) ticks.push([zero, "0", "middle"]);
   return ticks;
 }
 
@@ -331,7 +339,7 @@ function facts(tensor) {
     {},
     element("h4", {}, "Distribution of all values"),
     histogram(tensor.histogram),
-    element("figcaption", {}, "signed logarithmic axis; the grey bin holds zeros and may be cut"),
+    element("figcaption", {}, "areas are numbers of values; zeros are left out"),
   );
   return element("div", { class: "facts" }, words, spread);
 }
@@ -352,7 +360,7 @@ function layerView(layer) {
   const title = element(
     "div",
     { class: "title" },
-    element("h2", {}, layer.path),
+    element("h2", {}, ...pathWords(layer.path)),
     element("span", { class: "quiet" }, layer.class),
   );
   const sections = layer.tensors.map((tensor) => tensorSection(tensor, layer.path));
@@ -386,7 +394,7 @@ function allConcerns() {
 
 function layerLink(words, number) {
   const open = () => select(number, chosen.sample, true);
-  return element("button", { type: "button", class: "link", onclick: open }, words);
+  return element("button", { type: "button", class: "link", onclick: open }, ...pathWords(words));
 }
 
 function layerTable() {

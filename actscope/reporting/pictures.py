@@ -8,6 +8,7 @@ import base64
 import io
 from dataclasses import dataclass, replace
 from math import ceil, floor
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -42,17 +43,29 @@ _NUMBER_WIDTH, _NUMBER_HEIGHT = 26, 13
 
 
 @dataclass(frozen=True)
+class Reduced:
+    """The maps of one sample with few enough values for a picture.
+
+    Attributes:
+        tiles: means of blocks of the finite values, `(count, height, width)`; NaN where a block
+            holds a value that is not finite, so that none is lost.
+        block: how many values each is the mean of, down and to the right.
+    """
+
+    tiles: Values
+    block: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Pixels:
     """Maps as one image.
 
     Attributes:
         placed: the mosaic of palette indices, uint8.
-        block: how many values each pixel is the mean of, down and to the right.
         times: how many pixels of the screen each pixel is wide and high, below 1 for large images.
     """
 
     placed: Mosaic
-    block: tuple[int, int]
     times: float
 
     @property
@@ -84,38 +97,19 @@ def are_bars(maps: Maps) -> bool:
     return maps.values[0].size == 1 and len(maps.values) <= MOST_BARS
 
 
-def draw_pixels(maps: Maps, scale: Scale, most: int) -> Pixels:
-    """One image of all tiles, or of steps to the right and channels down.
+def are_steps(maps: Maps) -> bool:
+    """Whether the maps have one axis, so that they are one image with the channels down."""
+    return not maps.row_axis and maps.values[0].size > 1
 
-    Args:
-        maps: what to show.
-        scale: the values at the ends of the colours.
-        most: pixels that the image may have beside the gaps; where there are more values, pixels
-            are the means of blocks.
-    """
-    steps = not maps.row_axis and maps.values[0].size > 1
+
+def reduced(maps: Maps, most: int) -> Reduced:
+    """The tiles, or one tile of steps to the right and channels down, in at most `most` values."""
+    steps = are_steps(maps)
     tiles = maps.values[:, 0, 0][np.newaxis] if steps else maps.tiles
     block = _block(tiles.shape, most, square=not steps)
-    shades = _shades(tiles, block, scale)
-    return _placed(shades, block)
-
-
-def _placed(shades: npt.NDArray[np.uint8], block: tuple[int, int]) -> Pixels:
-    """The tiles in one image, with gaps between rows that hold numbers where tiles are wide."""
-    columns = near_square(*shades.shape)
-    gap = gap_between(*shades.shape[1:])
-    placed = mosaic(shades, columns, (gap, gap), fill=_GAP)
-    times = _times(placed)
-    if len(shades) > 1 and placed.tile_width * times >= _NUMBER_WIDTH:
-        placed = mosaic(shades, columns, (max(gap, ceil(_NUMBER_HEIGHT / times)), gap), fill=_GAP)
-        times = _times(placed)
-    return Pixels(placed, block, times)
-
-
-def _times(placed: Mosaic) -> float:
-    """As large as there is room on the screen; whole, so that all pixels are of one size."""
-    fits = min(room / side for room, side in zip(_ROOM, placed.image.shape, strict=True))
-    return min(floor(fits), _LARGEST_PIXEL) if fits >= 1 else fits
+    lost = not_finite(tiles)
+    means = _sums(np.where(lost, 0, tiles), block) / np.maximum(_sums(~lost, block), 1)
+    return Reduced(np.where(_sums(lost, block) > 0, np.nan, means), block)
 
 
 def _block(shape: tuple[int, ...], most: int, *, square: bool) -> tuple[int, int]:
@@ -127,20 +121,38 @@ def _block(shape: tuple[int, ...], most: int, *, square: bool) -> tuple[int, int
     return (min(side, height) if square else 1, min(side, width))
 
 
-def _shades(tiles: Values, block: tuple[int, int], scale: Scale) -> npt.NDArray[np.uint8]:
-    """Palette indices of the means of blocks; blocks with a value that is not finite are marked."""
-    lost = not_finite(tiles)
-    means = _sums(np.where(lost, 0, tiles), block) / np.maximum(_sums(~lost, block), 1)
-    shares = (means - scale.low) / (scale.high - scale.low)
-    shades = np.clip(shares * _SHADES, 0, _SHADES - 1).astype(np.uint8)
-    return np.where(_sums(lost, block) > 0, np.uint8(_MARK), shades)
-
-
-def _sums(tiles: npt.NDArray[np.generic], block: tuple[int, int]) -> npt.NDArray[np.float64]:
+def _sums(tiles: npt.NDArray[Any], block: tuple[int, int]) -> npt.NDArray[np.float64]:
     """Sums over blocks of `(count, height, width)`; those at the edges may be smaller."""
     height, width = tiles.shape[1:]
     down = np.add.reduceat(tiles, range(0, height, block[0]), axis=1, dtype=np.float64)
     return np.add.reduceat(down, range(0, width, block[1]), axis=2)
+
+
+def draw_pixels(tiles: Values, scale: Scale) -> Pixels:
+    """Tiles in one image, with gaps between rows that hold numbers where the tiles are wide."""
+    shades, columns = _shades(tiles, scale), near_square(*tiles.shape)
+    gap = gap_between(*tiles.shape[1:])
+    placed = mosaic(shades, columns, (gap, gap), fill=_GAP)
+    times = _times(placed)
+    if len(tiles) > 1 and placed.tile_width * times >= _NUMBER_WIDTH:
+        placed = mosaic(shades, columns, (max(gap, ceil(_NUMBER_HEIGHT / times)), gap), fill=_GAP)
+        times = _times(placed)
+    return Pixels(placed, times)
+
+
+def _shades(tiles: Values, scale: Scale) -> npt.NDArray[np.uint8]:
+    """Palette indices; what is not finite is marked."""
+    lost = not_finite(tiles)
+    shares = (np.where(lost, scale.low, tiles) - scale.low) / (scale.high - scale.low)
+    shades = np.clip(shares * _SHADES, 0, _SHADES - 1).astype(np.uint8)
+    return np.where(lost, np.uint8(_MARK), shades)
+
+
+def _times(placed: Mosaic) -> float:
+    """As large as there is room on the screen; whole, so that all pixels are of one size."""
+    height, width = placed.image.shape[:2]
+    fits = min(_ROOM[0] / height, _ROOM[1] / width)
+    return min(floor(fits), _LARGEST_PIXEL) if fits >= 1 else fits
 
 
 def png(pixels: Pixels, scale: Scale) -> bytes:

@@ -14,6 +14,8 @@ MOST_TOP_CHANNELS = 8
 
 MOST_TOP_SAMPLES = 5
 
+_MOST_BARS = 64
+
 
 def summary_rows(statistics: Statistics) -> list[list[str]]:
     """Of all finite values of all channels together, name by name."""
@@ -38,19 +40,53 @@ def summary_rows(statistics: Statistics) -> list[list[str]]:
 
 
 def histogram_data(statistics: Statistics) -> dict[str, Any] | None:
-    """How the values are spread: counts and edges of bins, and which bin holds zeros.
+    """How the values are spread: bars of different width, whose areas are the numbers of values.
 
-    Only bins between the least and the greatest value; None where there are no values.
+    The bins of the statistics, narrower the nearer to zero, are joined until each is a 64th of the
+    range wide. The bin of zeros is left out: it would be infinitely high.
+
+    Returns:
+        `edges` as words, one more than bars; `places` of the edges from 0 to 1; `counts`;
+        `heights` from 0 to 1; `zero`, the place of zero or None. None where there are no two
+        different values.
     """
-    filled = np.flatnonzero(statistics.histogram)
-    if not len(filled):
+    counts = statistics.histogram.copy()
+    counts[ZERO_BIN] = 0
+    low = float(np.nanmin(statistics.minimum, initial=np.inf))
+    high = float(np.nanmax(statistics.maximum, initial=-np.inf))
+    if not counts.any() or not low < high:
         return None
-    first, last = int(filled[0]), int(filled[-1])
+    edges = np.clip(EDGES, low, high)
+    kept = _joined(edges, (high - low) / _MOST_BARS)
+    sums = np.diff(np.concatenate([[0], np.cumsum(counts)])[kept])
+    heights = sums / np.diff(edges[kept])
+    places = (edges[kept] - low) / (high - low)
     return {
-        "zero": ZERO_BIN - first,
-        "counts": statistics.histogram[first : last + 1].tolist(),
-        "edges": [number_text(edge) for edge in EDGES[first : last + 2]],
+        "edges": [number_text(edge) for edge in edges[kept]],
+        "places": places.round(5).tolist(),
+        "counts": sums.tolist(),
+        "heights": (heights / heights.max()).round(4).tolist(),
+        "zero": -low / (high - low) if low <= 0 <= high else None,
     }
+
+
+def _joined(edges: npt.NDArray[np.float64], narrowest: float) -> npt.NDArray[np.intp]:
+    """Which edges to keep, from zero to both sides, so that bins are at least so wide."""
+    below = _spaced(edges, range(ZERO_BIN, -1, -1), narrowest)
+    above = _spaced(edges, range(ZERO_BIN + 1, len(edges)), narrowest)
+    kept = np.array([*reversed(below), *above])
+    return np.asarray(kept[np.diff(edges[kept], append=np.inf) > 0])
+
+
+def _spaced(edges: npt.NDArray[np.float64], order: range, narrowest: float) -> list[int]:
+    """The first and the last of the edges, and between them those that are so far apart."""
+    kept = [order[0]]
+    for number in order:
+        if abs(edges[number] - edges[kept[-1]]) >= narrowest:
+            kept.append(number)
+    if edges[kept[-1]] != edges[order[-1]]:
+        kept[max(1, len(kept) - 1) :] = [order[-1]]
+    return kept
 
 
 def number_text(value: float) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from actscope.axes import shape_text
 from actscope.progress import readable_bytes
 from actscope.render.layout import Maps, arrange
-from actscope.render.scale import scale_for
+from actscope.render.scale import finite_range, scale_for
 from actscope.render.subject import take_sample
 from actscope.reporting import pictures
 from actscope.reporting.concerns import concerns_of
@@ -51,7 +51,8 @@ def tensor_data(tensor: RecordedLayer, positions: Sequence[int], most: int) -> D
     strength = _strength(statistics, whole)
     described["concerns"] = [asdict(concern) for concern in concerns_of(statistics, whole.noun)]
     described["top"] = top_data(tensor.recording, statistics, strength, whole.noun)
-    described.update(_pictures(tensor, positions, pictures.kept(whole, strength), most))
+    first = _unknown_first(statistics, strength)
+    described.update(_pictures(tensor, positions, pictures.kept(whole, first), most))
     return described
 
 
@@ -67,30 +68,52 @@ def _strength(statistics: Statistics, maps: Maps) -> npt.NDArray[np.float64]:
     return np.sqrt(statistics.mean**2 + statistics.variance)
 
 
+def _unknown_first(
+    statistics: Statistics, strength: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """The strengths, with channels that are not finite everywhere above all others."""
+    if len(strength) != len(statistics.count):
+        return strength
+    return np.where(statistics.not_finite > 0, np.inf, strength)
+
+
 def _pictures(
     tensor: RecordedLayer, positions: Sequence[int], numbers: npt.NDArray[np.intp], most: int
 ) -> Data:
     """A picture of each sample, all of the same channels and in the same colours."""
     wholes = [_maps(tensor, position) for position in positions]
     shown = [pictures.only(whole, numbers) for whole in wholes]
-    scale = scale_for(np.stack([maps.values for maps in shown]))
-    described: Data = {
+    described = {"noun": shown[0].noun, "labels": shown[0].labels}
+    if pictures.are_bars(shown[0]):
+        return {**described, **_bars(wholes)}
+    return {**described, **_images(wholes, shown, most)}
+
+
+def _bars(wholes: Sequence[Maps]) -> Data:
+    """The values of each sample, and the range of all."""
+    values = np.stack([maps.values.ravel() for maps in wholes])
+    words = [pictures.picture_words(maps, maps, (1, 1)) for maps in wholes]
+    return {
+        "kind": "bars",
+        "ends": list(finite_range(values)),
+        "pictures": [
+            {"words": said, "values": [_value(value) for value in row]}
+            for said, row in zip(words, values.tolist(), strict=True)
+        ],
+    }
+
+
+def _images(wholes: Sequence[Maps], shown: Sequence[Maps], most: int) -> Data:
+    """A picture of each sample, and where its tiles are."""
+    small = [pictures.reduced(maps, most) for maps in shown]
+    scale = scale_for(np.stack([few.tiles for few in small]))
+    made = [pictures.draw_pixels(few.tiles, scale) for few in small]
+    placed = made[0].placed
+    return {
+        "kind": "steps" if pictures.are_steps(shown[0]) else "maps",
         "scale": scale.kind,
         "low": number_text(scale.low),
         "high": number_text(scale.high),
-        "noun": shown[0].noun,
-        "labels": shown[0].labels,
-    }
-    if pictures.are_bars(shown[0]):
-        words = [pictures.picture_words(whole, whole, (1, 1)) for whole in wholes]
-        values = [[_value(value) for value in maps.values.ravel().tolist()] for maps in shown]
-        drawn = [{"words": said, "values": row} for said, row in zip(words, values, strict=True)]
-        return {**described, "kind": "bars", "ends": [scale.low, scale.high], "pictures": drawn}
-    made = [pictures.draw_pixels(maps, scale, most) for maps in shown]
-    placed = made[0].placed
-    return {
-        **described,
-        "kind": "steps" if placed.count < len(shown[0].tiles) else "maps",
         "columns": placed.columns,
         "tile": [placed.tile_height, placed.tile_width],
         "gaps": [placed.row_gap, placed.column_gap],
@@ -99,10 +122,10 @@ def _pictures(
         "size": list(placed.image.shape),
         "pictures": [
             {
-                "words": pictures.picture_words(whole, maps, pixels.block),
+                "words": pictures.picture_words(whole, maps, few.block),
                 "source": pictures.data_uri(pictures.png(pixels, scale)),
             }
-            for whole, maps, pixels in zip(wholes, shown, made, strict=True)
+            for whole, maps, few, pixels in zip(wholes, shown, small, made, strict=True)
         ],
     }
 
