@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actscope.axes import channel_axis
 from actscope.errors import RenderError
 from actscope.render.subject import Values
 
 MOST_TILES = 256
 """Of channels that make more tiles than that the strongest are drawn."""
 
-_CHANNEL_AXES = ("head", "channel", "feature")
 _WITHOUT_CHANNELS = ("x", "key")
 _WIDEST = 1.4
 _COST_OF_EMPTY_TILES = 2.0
@@ -82,12 +82,9 @@ def arrange(values: Values, axes: Sequence[str]) -> Maps:
 
 
 def _channel_axis(axes: Sequence[str]) -> int | None:
-    for name in _CHANNEL_AXES:
-        if name in axes:
-            return list(axes).index(name)
-    if not axes or (len(axes) > 1 and axes[-1] in _WITHOUT_CHANNELS):
-        return None
-    return len(axes) - 1
+    found = channel_axis(axes)
+    only = found is not None and len(axes) > 1 and axes[found] in _WITHOUT_CHANNELS
+    return None if only else found
 
 
 def strongest(maps: Maps, tiles: int = MOST_TILES) -> Maps:

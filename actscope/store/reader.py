@@ -18,6 +18,7 @@ import numpy.typing as npt
 from actscope.dtypes import raw_dtype
 from actscope.errors import ActscopeError, FormatError, MissingFileError, UnknownLayerError, nearest
 from actscope.protocol import Array
+from actscope.statistics import Statistics, statistics_of
 from actscope.store.structure import StoredTensor, Structure, read_structure
 
 
@@ -199,6 +200,11 @@ class RecordedLayer(RecordedTensor):
         None where gradients were not recorded.
         """
         return self.recording.gradient_of(self)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Mean, spread, extremes, zeros and the like of each channel, over all samples."""
+        return statistics_of(self)
 
 
 class Recording(Mapping[str, RecordedLayer]):

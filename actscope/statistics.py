@@ -1,0 +1,365 @@
+"""What the values of a layer are like over all samples, found in one pass and bounded memory.
+
+Moments, extremes, zeros, what is not finite, a histogram and the samples of the largest values,
+most of them for each channel.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actscope.axes import channel_axis
+from actscope.errors import FormatError
+
+if TYPE_CHECKING:
+    from actscope.store.reader import RecordedTensor
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Rows = npt.NDArray[Any]
+
+_LOWEST_EXPONENT, _HIGHEST_EXPONENT = -24, 16
+
+
+def _edges() -> Floats:
+    octaves = 2.0 ** np.arange(_LOWEST_EXPONENT, _HIGHEST_EXPONENT)
+    halves = (octaves[:, np.newaxis] * [1.0, 1.5]).ravel()
+    positive = np.array([*halves, 2.0**_HIGHEST_EXPONENT, np.inf])
+    return np.concatenate([-positive[::-1], positive])
+
+
+EDGES: Floats = _edges()
+"""The edges of the histogram, float64, two to an octave: `-inf, -65536, -49152, ..., -2**-24,
+2**-24, 1.5 * 2**-24, ..., 65536, inf`. Each bin holds its lower edge and not its upper one, as in
+`numpy.histogram`."""
+
+BINS = len(EDGES) - 1
+"""How many bins there are; the middle one holds zeros and what is next to them."""
+
+ZERO_BIN = BINS // 2
+"""The bin of zeros, `EDGES[ZERO_BIN]` to `EDGES[ZERO_BIN + 1]`."""
+
+_CODE_SHIFT = 22  # leaves the sign, the eight bits of the exponent and the first of the mantissa
+_CODES = 2 ** (32 - _CODE_SHIFT)
+_FIRST_CODE = (_LOWEST_EXPONENT + 127) * 2
+_ELEMENTS_PER_PIECE = 2**16  # fits into the cache of a core, in single and double precision
+_CHANNELS_PER_PIECE = 2**12
+_WIDEST_FOLD = 256
+_BYTES_PER_BLOCK = 2**24
+
+
+def _bins_of_codes() -> npt.NDArray[np.intp]:
+    """The bin of each code: of the top bits of a float32, moved as `histogram_of` does it."""
+    codes = np.arange(_CODES // 2)
+    steps = np.clip(codes - _FIRST_CODE + 1, 0, ZERO_BIN)
+    bins = np.concatenate([ZERO_BIN + steps, ZERO_BIN - steps])
+    bins[_CODES // 2 - 1] = ZERO_BIN  # where -0.0 comes out; nothing else does that is no NaN
+    return bins
+
+
+_BIN_OF_CODE = _bins_of_codes()
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of one tensor over all samples; `C` is the number of channels, `K` that of top samples.
+
+    Attributes:
+        samples: how many samples there were.
+        count: finite values of each channel, `(C,)` int64.
+        mean: of the finite values of each channel, `(C,)` float64; NaN where there is none.
+        variance: of the same, that of the population: divided by `count`.
+        minimum: the least finite value of each channel, `(C,)` float64; NaN where there is none.
+        maximum: the greatest one.
+        zeros: exact zeros of each channel, `(C,)` int64.
+        not_finite: NaN and infinities of each channel, `(C,)` int64.
+        histogram: finite values of all channels between the `EDGES`, `(BINS,)` int64; values of
+            more than single precision are rounded to it first.
+        top_values: for each channel the largest of the samples' maxima over all positions, the
+            largest first, `(K, C)` float64; NaN where there are fewer samples.
+        top_samples: the positions of these samples, `(K, C)` int64, the earlier first where they
+            are equal; -1 where there are fewer.
+    """
+
+    samples: int
+    count: Integers
+    mean: Floats
+    variance: Floats
+    minimum: Floats
+    maximum: Floats
+    zeros: Integers
+    not_finite: Integers
+    histogram: Integers
+    top_values: Floats
+    top_samples: Integers
+
+
+def histogram_of(values: Rows) -> Integers:
+    """How many of the values, none of them NaN or infinite, are in each bin of `EDGES`.
+
+    The top bits of a float32 are its sign, its exponent and half an octave, so that they count as
+    they are: no comparison with an edge is made. `float64` is rounded to `float32` first.
+
+    Returns:
+        Counts, `(BINS,)` int64, as `numpy.histogram(values.astype("float32"), EDGES)`.
+    """
+    with np.errstate(over="ignore"):
+        bits = values.astype(np.float32, copy=False).view(np.int32)
+    moved = bits >> 31
+    moved += bits  # negative values one bit towards zero: their bins hold the edge far from zero
+    codes = np.empty(moved.shape, np.intp)
+    np.right_shift(moved.view(np.uint32), _CODE_SHIFT, out=codes, casting="unsafe")
+    counts = np.bincount(codes.ravel(), minlength=_CODES)
+    return np.bincount(_BIN_OF_CODE, counts, BINS).astype(np.int64)
+
+
+class RunningStatistics:
+    """Statistics of rows that come batch after batch.
+
+    Moments are found batch by batch in two passes and double precision, and combined as by Chan,
+    Golub and LeVeque (Updating Formulae and a Pairwise Algorithm for Computing Sample Variances,
+    1979). The memory taken is that of the result and of a piece of a batch.
+    """
+
+    def __init__(self, shape: Sequence[int], channel_axis: int | None, top: int = 9) -> None:
+        """Nothing is known yet.
+
+        Args:
+            shape: of one sample.
+            channel_axis: which axis of `shape` the channels are; None where the sample is one
+                number, or all of its values are of one channel.
+            top: how many samples of the largest values to keep for each channel.
+        """
+        axis = len(shape) if channel_axis is None else channel_axis
+        around = (prod(shape[:axis]), prod(shape[axis + 1 :]))
+        self.channels = 1 if channel_axis is None else int(shape[axis])
+        self._sample_shape = (around[0], self.channels, around[1])
+        self._floats = np.zeros((4 + top, self.channels), "<f8")
+        self._integers = np.zeros((3 + top, self.channels), "<i8")
+        self._totals = np.zeros(1 + BINS, "<i8")
+        self._mean, self._squares, self._minimum, self._maximum = self._floats[:4]
+        self._count, self._zeros, self._not_finite = self._integers[:3]
+        self._top_values, self._top_samples = self._floats[4:], self._integers[3:]
+        self._minimum.fill(np.inf)
+        self._maximum.fill(-np.inf)
+        self._top_values.fill(-np.inf)
+        self._top_samples.fill(-1)
+
+    def update(self, rows: Rows, first: int) -> None:
+        """Take in rows of `(n, *shape)`, real numbers of any dtype, NaN and infinities included.
+
+        Args:
+            rows: the next samples, those of bfloat16 as an array of `ml_dtypes` or widened.
+            first: the position of the first row; positions must not go back.
+        """
+        samples = rows.reshape(len(rows), *self._sample_shape)
+        self._totals[0] += len(rows)
+        positions, channels, inner = self._sample_shape
+        if samples.size == 0:
+            return
+        maxima = np.full((len(rows), channels), -np.inf)
+        step = min(channels, _CHANNELS_PER_PIECE)
+        for start in range(0, channels, step):
+            part = slice(start, start + step)
+            for held, along in _pieces(len(rows), positions, step * inner):
+                highest = self._add(samples[held, along, part], part)
+                np.maximum(maxima[held, part], highest, out=maxima[held, part])
+        self._keep_top(maxima, first)
+
+    def _add(self, piece: Rows, channels: slice) -> Floats:
+        """Take in `(n, positions, C, inner)`; returns the finite maxima of samples, `(n, C)`."""
+        values = np.ascontiguousarray(piece, _computed_in(piece.dtype))
+        lowest, highest = _of_channels(np.minimum, values), _of_samples(np.maximum, values)
+        finite = None
+        if not (np.isfinite(lowest).all() and np.isfinite(highest).all()):
+            finite = np.isfinite(values)
+            lowest = _of_channels(np.minimum, np.where(finite, values, np.inf))
+            highest = _of_samples(np.maximum, np.where(finite, values, -np.inf))
+        self._totals[1:] += histogram_of(values if finite is None else values[finite])
+        self._zeros[channels] += _counted(values == 0)
+        self._add_moments(values, finite, channels)
+        minimum, maximum = self._minimum[channels], self._maximum[channels]
+        np.minimum(minimum, lowest, out=minimum)
+        np.maximum(maximum, _along_rows(np.maximum, highest), out=maximum)
+        return highest
+
+    def _add_moments(
+        self, values: Rows, finite: npt.NDArray[np.bool_] | None, channels: slice
+    ) -> None:
+        every = values.size // values.shape[2]
+        count = np.full(values.shape[2], every) if finite is None else _counted(finite)
+        wide = (
+            values.astype(np.float64) if finite is None else np.where(finite, values, np.float64(0))
+        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = _of_channels(np.add, wide) / np.maximum(count, 1)
+            wide -= mean[:, np.newaxis]
+            wide *= wide
+            if finite is not None:
+                wide *= finite
+            self._combine(channels, count, mean, _of_channels(np.add, wide))
+        self._not_finite[channels] += every - count
+
+    def _combine(self, channels: slice, count: Integers, mean: Floats, squares: Floats) -> None:
+        before = self._count[channels]
+        together = np.maximum(before + count, 1)
+        apart = mean - self._mean[channels]
+        self._mean[channels] += apart * (count / together)
+        self._squares[channels] += squares + apart * apart * (before * (count / together))
+        self._count[channels] += count
+
+    def _keep_top(self, maxima: Floats, first: int) -> None:
+        """Let samples in whose maxima, `(n, C)`, are above the least that is kept."""
+        kept = len(self._top_values)
+        start, step = 0, max(kept, 1, int(self._totals[0]) - len(maxima))
+        while kept and start < len(maxima):
+            self._let_in(maxima[start : start + step], first + start)
+            start, step = start + step, step * 2  # the more came before, the fewer come in
+
+    def _let_in(self, maxima: Floats, first: int) -> None:
+        rows, channels = np.divmod(np.flatnonzero(maxima > self._top_values[-1]), self.channels)
+        if len(rows) == 0:
+            return
+        channels, rows = np.divmod(np.sort(channels * len(maxima) + rows), len(maxima))
+        kept = len(self._top_values)
+        every = np.bincount(channels)
+        touched = np.flatnonzero(every)
+        counts = every[touched]
+        line = np.repeat(np.arange(len(touched)), counts)
+        place = kept + np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        values = np.full((len(touched), kept + int(counts.max())), -np.inf)
+        samples = np.full(values.shape, -1)
+        values[:, :kept] = self._top_values[:, touched].T
+        samples[:, :kept] = self._top_samples[:, touched].T
+        values[line, place] = maxima[rows, channels]
+        samples[line, place] = first + rows
+        best = np.argsort(-values, axis=1, kind="stable")[:, :kept]
+        self._top_values[:, touched] = np.take_along_axis(values, best, axis=1).T
+        self._top_samples[:, touched] = np.take_along_axis(samples, best, axis=1).T
+
+    def result(self) -> Statistics:
+        """The statistics of all rows so far."""
+        known = self._count > 0
+        unknown_top = self._top_samples < 0
+        return Statistics(
+            samples=int(self._totals[0]),
+            count=self._count.copy(),
+            mean=np.where(known, self._mean, np.nan),
+            variance=np.where(known, self._squares / np.maximum(self._count, 1), np.nan),
+            minimum=np.where(known, self._minimum, np.nan),
+            maximum=np.where(known, self._maximum, np.nan),
+            zeros=self._zeros.copy(),
+            not_finite=self._not_finite.copy(),
+            histogram=self._totals[1:].copy(),
+            top_values=np.where(unknown_top, np.nan, self._top_values),
+            top_samples=self._top_samples.copy(),
+        )
+
+    def dump(self) -> bytes:
+        """All that is known, as little-endian float64 and int64, for `restore`."""
+        return b"".join(part.tobytes() for part in self._state)
+
+    def restore(self, state: bytes) -> None:
+        """Go on from what `dump` gave for the same shape and number of top samples.
+
+        Raises:
+            FormatError: `state` is not of the length that it has here.
+        """
+        expected = sum(part.nbytes for part in self._state)
+        if len(state) != expected:
+            raise FormatError(
+                f"the kept statistics have {len(state):,} bytes where {self.channels:,} channels "
+                f"take {expected:,}: they are of another layer, compute them anew"
+            )
+        start = 0
+        for part in self._state:
+            part[...] = np.frombuffer(state, part.dtype, part.size, start).reshape(part.shape)
+            start += part.nbytes
+
+    @property
+    def _state(self) -> tuple[Rows, ...]:
+        return self._floats, self._integers, self._totals
+
+
+def _pieces(rows: int, positions: int, width: int) -> list[tuple[slice, slice]]:
+    """Slices of rows and of positions, with about as many elements as fit into the cache."""
+    many = _power_of_two(_ELEMENTS_PER_PIECE // (positions * width))
+    along = _power_of_two(_ELEMENTS_PER_PIECE // width) if many == 1 else positions
+    return [
+        (slice(row, row + many), slice(start, start + along))
+        for row in range(0, rows, many)
+        for start in range(0, positions, along)
+    ]
+
+
+def _power_of_two(most: int) -> int:
+    """The largest one up to `most`, or 1: it has the divisors that `_along_rows` looks for."""
+    return 1 << max(0, most.bit_length() - 1)
+
+
+def _computed_in(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
+    """float32 where it holds every value of `dtype`, as those of bfloat16, else float64."""
+    return np.float32 if dtype.kind == "V" or np.can_cast(dtype, np.float32) else np.float64
+
+
+def _of_samples(function: np.ufunc, values: Rows) -> Rows:
+    """`(n, positions, C, inner)` reduced to `(n, C)`."""
+    if values.shape[3] > 1:
+        return np.asarray(function.reduce(function.reduce(values, axis=3), axis=1))
+    return _along_rows(function, values[..., 0])
+
+
+def _of_channels(function: np.ufunc, values: Rows) -> Rows:
+    """`(n, positions, C, inner)` reduced to `(C,)`."""
+    if values.shape[3] > 1:
+        values = function.reduce(values, axis=3)
+    return _along_rows(function, values.reshape(-1, values.shape[2]))
+
+
+def _along_rows(function: np.ufunc, table: Rows) -> Rows:
+    """`(..., rows, C)` reduced to `(..., C)`.
+
+    Where channels are few, several rows are taken together, since it is many neighbours in memory
+    that make a reduction fast.
+    """
+    *outer, rows, channels = table.shape
+    fold = _fold(rows, channels)
+    if fold < rows:
+        table = function.reduce(table.reshape(*outer, rows // fold, fold * channels), axis=-2)
+    table = table.reshape(*outer, fold, channels)
+    return np.asarray(function.reduce(table, axis=-2) if fold > 1 else table[..., 0, :])
+
+
+@lru_cache(maxsize=256)
+def _fold(rows: int, channels: int) -> int:
+    """How many rows to take together: a divisor of their number."""
+    most = max(1, min(rows, _WIDEST_FOLD // channels))
+    return next(fold for fold in range(most, 0, -1) if rows % fold == 0)
+
+
+def _counted(marked: npt.NDArray[np.bool_]) -> Integers:
+    """How many are marked in each channel of `(n, positions, C, inner)`."""
+    counts: Integers = _of_channels(np.add, marked.astype(np.float64)).astype(np.int64)
+    return counts
+
+
+def statistics_of(layer: "RecordedTensor", top: int = 9) -> Statistics:
+    """The statistics of a recorded layer, read in blocks of about 16 MB.
+
+    The channels are the axis called channel, head or feature, else the last one; where a sample is
+    one number there is one channel.
+
+    Args:
+        layer: a layer of an open recording, or one of its inputs.
+        top: how many samples of the largest values to keep for each channel.
+    """
+    running = RunningStatistics(layer.shape[1:], channel_axis(layer.dims[1:]), top)
+    step = max(1, _BYTES_PER_BLOCK // max(1, prod(layer.shape[1:]) * layer.dtype.itemsize))
+    for start in range(0, len(layer), step):
+        running.update(layer.unmapped()[start : start + step], start)
+    return running.result()

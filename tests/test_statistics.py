@@ -1,0 +1,268 @@
+from itertools import pairwise
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from actscope import statistics
+from actscope.axes import channel_axis
+from actscope.errors import FormatError
+from actscope.statistics import BINS, EDGES, ZERO_BIN, RunningStatistics, histogram_of
+from actscope.store.reader import open_recording
+from recordings import Example
+
+random = np.random.default_rng(0)
+LAYOUTS = [
+    ((), None),
+    ((5,), 0),
+    ((4, 6, 3), 2),
+    ((3, 4, 6), 0),
+    ((2, 3, 4), 1),
+    ((7, 11), 1),
+    ((5000,), 0),
+    ((80, 90, 12), 2),
+    ((300, 300), 1),
+]
+
+
+def over(rows, shape, axis, splits=(), top=4):
+    running = RunningStatistics(shape, axis, top)
+    ends = [0, *sorted(splits), len(rows)]
+    for start, stop in pairwise(ends):
+        running.update(rows[start:stop], start)
+    return running.result()
+
+
+def by_channel(rows, axis):
+    """`(N, C, positions)` in double precision."""
+    wide = rows.astype(np.float64)
+    wide = wide[:, np.newaxis] if axis is None else np.moveaxis(wide, axis + 1, 1)
+    return wide.reshape(*wide.shape[:2], -1)
+
+
+def expected_top(wide, top):
+    values = np.full((top, wide.shape[1]), np.nan)
+    samples = np.full((top, wide.shape[1]), -1)
+    for channel in range(wide.shape[1]):
+        ranked = []
+        for sample, positions in enumerate(wide[:, channel]):
+            finite = positions[np.isfinite(positions)]
+            if finite.size:
+                ranked.append((-finite.max(), sample))
+        for place, (value, sample) in enumerate(sorted(ranked)[:top]):
+            values[place, channel], samples[place, channel] = -value, sample
+    return values, samples
+
+
+def assert_as_numpy(found, rows, axis, top=4):
+    wide = by_channel(rows, axis)
+    assert found.samples == len(rows)
+    for channel in range(wide.shape[1]):
+        every = wide[:, channel].ravel()
+        finite = every[np.isfinite(every)]
+        assert found.count[channel] == finite.size
+        assert found.not_finite[channel] == every.size - finite.size
+        assert found.zeros[channel] == (every == 0).sum()
+        if finite.size == 0:
+            for values in (found.mean, found.variance, found.minimum, found.maximum):
+                assert np.isnan(values[channel])
+            continue
+        reach = np.abs(finite).max()
+        assert found.mean[channel] == pytest.approx(finite.mean(), rel=1e-12, abs=1e-13 * reach)
+        assert found.variance[channel] == pytest.approx(
+            finite.var(), rel=1e-10, abs=1e-13 * reach**2
+        )
+        assert found.minimum[channel] == finite.min()
+        assert found.maximum[channel] == finite.max()
+    values, samples = expected_top(wide, top)
+    np.testing.assert_array_equal(found.top_values, values)
+    np.testing.assert_array_equal(found.top_samples, samples)
+    with np.errstate(over="ignore"):
+        single = wide[np.isfinite(wide)].astype(np.float32)
+    np.testing.assert_array_equal(found.histogram, np.histogram(single, EDGES)[0])
+
+
+@pytest.mark.parametrize(("shape", "axis"), LAYOUTS)
+@pytest.mark.parametrize("strange", [False, True])
+def test_they_are_those_of_numpy_over_the_whole(shape, axis, strange):
+    rows = np.maximum(random.normal(1e3, 1, (9, *shape)), 999).astype(np.float32) - 999
+    if strange:
+        rows[random.random(rows.shape) < 0.1] = np.nan
+        rows[random.random(rows.shape) < 0.1] = -np.inf
+        rows[3] = np.inf
+    assert_as_numpy(over(rows, shape, axis, (2, 3, 7)), rows, axis)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        np.float16,
+        np.float64,
+        ml_dtypes.bfloat16,
+        bool,
+        np.int8,
+        np.uint8,
+        np.int32,
+        np.int64,
+        "<f4",
+    ],
+)
+def test_every_real_dtype_is_taken(dtype):
+    rows = (random.normal(size=(6, 5, 4, 3)) * 30).astype(dtype)
+    assert_as_numpy(over(rows, (5, 4, 3), 2, (4,)), rows, 2)
+
+
+floats = st.floats(width=32, allow_nan=True, allow_infinity=True, allow_subnormal=True)
+tables = arrays.arrays(np.float32, st.tuples(*[st.integers(1, 9)] * 3), elements=floats)
+
+
+@given(rows=tables, splits=st.lists(st.integers(0, 9), max_size=4))
+@settings(deadline=None)
+def test_any_split_into_batches_gives_the_same(rows, splits):
+    splits = [min(split, len(rows)) for split in splits]
+    found = over(rows, rows.shape[1:], 1, splits)
+    assert_as_numpy(found, rows, 1)
+    whole = over(rows, rows.shape[1:], 1)
+    for name, values in vars(whole).items():
+        if name in ("mean", "variance"):
+            continue
+        np.testing.assert_array_equal(getattr(found, name), values)
+    reach = np.abs(np.where(np.isfinite(rows), rows, 0)).max(axis=(0, 1)).astype(np.float64)
+    assert_close(found.mean, whole.mean, reach)
+    assert_close(found.variance, whole.variance, reach**2)
+
+
+def assert_close(first, second, reach):
+    np.testing.assert_array_equal(np.isnan(first), np.isnan(second))
+    assert (np.nan_to_num(np.abs(first - second)) <= 1e-12 * reach).all()
+
+
+def test_moments_stand_on_a_large_offset():
+    rows = (1e6 + random.normal(size=(4000, 3))).astype(np.float64)
+    found = over(rows, (3,), 0, range(100, 4000, 100))
+    np.testing.assert_allclose(found.variance, rows.var(axis=0), rtol=1e-9)
+
+
+def test_a_constant_has_no_spread():
+    found = over(np.full((50, 7, 2), 0.1, np.float32), (7, 2), 1, (3, 20))
+    np.testing.assert_array_equal(found.variance, [0, 0])
+    np.testing.assert_array_equal(found.minimum, found.maximum)
+    np.testing.assert_array_equal(found.top_samples[:, 0], [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0, 2), (0, 4)])
+def test_nothing_at_all(shape):
+    found = over(np.zeros((5, *shape)), shape, len(shape) - 1)
+    assert found.samples == 5
+    assert found.histogram.sum() == found.count.sum() == 0
+    assert np.isnan(found.mean).all()
+    assert (found.top_samples == -1).all()
+    assert RunningStatistics((3,), 0).result().samples == 0
+
+
+def test_no_top_samples_need_to_be_kept():
+    found = over(random.normal(size=(5, 3)), (3,), 0, top=0)
+    assert found.top_values.shape == (0, 3)
+
+
+# ---- histogram
+
+
+def neighbours(values):
+    values = np.asarray(values, np.float32)
+    return np.concatenate(
+        [
+            values,
+            np.nextafter(values, np.float32(np.inf)),
+            np.nextafter(values, -np.float32(np.inf)),
+        ]
+    )
+
+
+def test_values_on_the_edges_go_where_numpy_puts_them():
+    values = neighbours(EDGES[np.isfinite(EDGES)])
+    tiny = np.array([0.0, -0.0, 1e-45, -1e-45, 1e-38, -1e-38], np.float32)
+    largest = np.finfo(np.float32).max
+    values = np.concatenate([values, tiny, [largest, -largest]]).astype(np.float32)
+    np.testing.assert_array_equal(histogram_of(values), np.histogram(values, EDGES)[0])
+
+
+@given(
+    arrays.arrays(
+        np.float32, 50, elements=st.floats(width=32, allow_nan=False, allow_infinity=False)
+    )
+)
+def test_the_histogram_is_that_of_numpy(values):
+    np.testing.assert_array_equal(histogram_of(values), np.histogram(values, EDGES)[0])
+
+
+def test_the_edges_are_two_to_an_octave_and_alike_on_both_sides():
+    assert len(EDGES) == BINS + 1
+    np.testing.assert_array_equal(EDGES, -EDGES[::-1])
+    assert (np.diff(EDGES) > 0).all()
+    assert EDGES[ZERO_BIN : ZERO_BIN + 4].tolist() == [
+        -(2.0**-24),
+        2.0**-24,
+        1.5 * 2**-24,
+        2.0**-23,
+    ]
+    assert EDGES[-3:].tolist() == [1.5 * 2**15, 2.0**16, np.inf]
+
+
+def test_what_single_precision_does_not_hold_is_in_the_outer_bins():
+    found = histogram_of(np.array([1e300, -1e300, 1e-300]))
+    assert (found[-1], found[0], found[ZERO_BIN]) == (1, 1, 1)
+
+
+# ---- interruption
+
+
+def test_an_interrupted_run_goes_on_bit_by_bit():
+    rows = random.normal(size=(60, 4, 5)).astype(np.float32)
+    whole, first, second = (RunningStatistics((4, 5), 1) for _ in range(3))
+    for start in range(0, 60, 10):
+        whole.update(rows[start : start + 10], start)
+        (first if start < 30 else second).update(rows[start : start + 10], start)
+        if start == 20:
+            second.restore(first.dump())
+    assert second.dump() == whole.dump()
+    assert len(whole.dump()) == 8 * (5 * (4 + 9 + 3 + 9) + 1 + BINS)
+
+
+def test_the_state_of_another_layer_is_refused():
+    with pytest.raises(FormatError, match="5 channels take"):
+        RunningStatistics((4, 5), 1).restore(RunningStatistics((4, 6), 1).dump())
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        (("y", "x", "channel"), 2),
+        (("channel", "y", "x"), 0),
+        (("head", "query", "key"), 0),
+        (("token", "feature"), 1),
+        (("y", "x"), 1),
+        ((), None),
+    ],
+)
+def test_the_channels_are_the_axis_of_that_name_or_the_last(axes, expected):
+    assert channel_axis(axes) == expected
+
+
+# ---- of a recorded layer
+
+
+def test_those_of_a_recorded_layer_are_read_in_blocks(tmp_path, monkeypatch):
+    example = Example(tmp_path / "run.h5")
+    example.write()
+    monkeypatch.setattr(statistics, "_BYTES_PER_BLOCK", 500)
+    with open_recording(example.path) as recording:
+        for name, array in example.arrays.items():
+            layer = recording[name]
+            assert_as_numpy(layer.statistics, array, array.ndim - 2, top=9)
+            assert layer.statistics is layer.statistics
+        pixels = statistics.statistics_of(recording.inputs[0], top=2)
+    assert_as_numpy(pixels, example.input, 2, top=2)
