@@ -151,7 +151,7 @@ def _shades(tiles: Values, scale: Scale) -> npt.NDArray[np.uint8]:
 def _times(placed: Mosaic) -> float:
     """As large as there is room on the screen; whole, so that all pixels are of one size."""
     height, width = placed.image.shape[:2]
-    fits = min(_ROOM[0] / height, _ROOM[1] / width)
+    fits: float = min(_ROOM[0] / height, _ROOM[1] / width)
     return min(floor(fits), _LARGEST_PIXEL) if fits >= 1 else fits
 
 

@@ -82,11 +82,10 @@ def _spaced(edges: npt.NDArray[np.float64], order: range, narrowest: float) -> l
     """The first and the last of the edges, and between them those that are so far apart."""
     kept = [order[0]]
     for number in order:
-        if abs(edges[number] - edges[kept[-1]]) >= narrowest:
+        before, behind = np.abs(edges[number] - edges[[kept[-1], order[-1]]])
+        if min(before, behind) >= narrowest:
             kept.append(number)
-    if edges[kept[-1]] != edges[order[-1]]:
-        kept[max(1, len(kept) - 1) :] = [order[-1]]
-    return kept
+    return [*kept, order[-1]]
 
 
 def number_text(value: float) -> str:

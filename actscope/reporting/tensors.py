@@ -16,7 +16,7 @@ from actscope.render.subject import take_sample
 from actscope.reporting import pictures
 from actscope.reporting.concerns import concerns_of
 from actscope.reporting.summaries import histogram_data, number_text, summary_rows, top_data
-from actscope.statistics import Statistics, statistics_of
+from actscope.statistics import Statistics
 from actscope.store.reader import RecordedLayer
 
 Data = dict[str, Any]
@@ -30,7 +30,7 @@ def tensor_data(tensor: RecordedLayer, positions: Sequence[int], most: int) -> D
         positions: of the samples that are shown.
         most: pixels that a picture may have.
     """
-    statistics = statistics_of(tensor)
+    statistics = tensor.statistics
     quantity = "gradient" if tensor.is_gradient else "activation"
     described: Data = {
         "title": f"{quantity} {tensor.name.removeprefix(tensor.path).strip()}".strip(),
