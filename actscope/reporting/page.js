@@ -105,24 +105,25 @@ function treeButton(number) {
 
 function drawTree() {
   const rows = visibleRows();
-  const overview = element("button", { type: "button", class: "layer" }, "Overview");
-  overview.prepend(element("span", { class: "fold", "aria-hidden": "true" }));
+  const overview = element(
+    "button",
+    { type: "button" },
+    element("span", { class: "fold", "aria-hidden": "true" }),
+    element("span", { class: "label" }, "Overview"),
+  );
   overview.addEventListener("click", () => select(OVERVIEW, chosen.sample, true));
   if (chosen.layer === OVERVIEW) overview.setAttribute("aria-current", "true");
   const buttons = [overview, ...rows.map(treeButton)];
   byId("tree").replaceChildren(...buttons.map((button) => element("li", {}, button)));
-  const layers = rows.filter((number) => content.tree[number].layer !== null);
   const searched = byId("search").value.trim();
-  const counted = searched ? rowsMatching(rows, searched) : layers.length;
   const every = `${content.layers.length} layer${content.layers.length === 1 ? "" : "s"}`;
-  byId("found").textContent = searched ? `${counted} of ${every}` : every;
+  byId("found").textContent = searched ? `${countFound(searched)} of ${every}` : every;
   byId("tree").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
 }
 
-function rowsMatching(rows, searched) {
+function countFound(searched) {
   const words = searched.toLowerCase();
-  const layers = rows.map((number) => content.tree[number].layer).filter((n) => n !== null);
-  return layers.filter((n) => content.layers[n].path.toLowerCase().includes(words)).length;
+  return content.layers.filter((layer) => layer.path.toLowerCase().includes(words)).length;
 }
 
 // --- pictures
@@ -515,7 +516,6 @@ document.addEventListener("keydown", (event) => {
 byId("search").addEventListener("input", drawTree);
 byId("search").addEventListener("keydown", (event) => {
   if (event.key !== "Enter") return;
-  if (!byId("tree").querySelector(".label")) return;
   const words = byId("search").value.trim().toLowerCase();
   const first = content.layers.findIndex((layer) => layer.path.toLowerCase().includes(words));
   if (first >= 0) select(first, chosen.sample, true);

@@ -207,5 +207,6 @@ def picture_words(whole: Maps, shown: Maps, block: tuple[int, int]) -> str:
         parts.append(f"the first {shown.slices} of {whole.slices} slices")
     if block != (1, 1):
         parts.append(f"each pixel is the mean of {block[0]}×{block[1]} values")
-    parts.append(not_finite_words(shown.values))
-    return " · ".join(part for part in parts if part)
+    lost = not_finite_words(shown.values)
+    parts += [f"{lost} (magenta)"] if lost else []
+    return " · ".join(parts)

@@ -57,6 +57,7 @@ def histogram_data(statistics: Statistics) -> dict[str, Any] | None:
     if not counts.any() or not low < high:
         return None
     edges = np.clip(EDGES, low, high)
+    edges[ZERO_BIN : ZERO_BIN + 2] = np.clip(0, low, high)
     kept = _joined(edges, (high - low) / _MOST_BARS)
     sums = np.diff(np.concatenate([[0], np.cumsum(counts)])[kept])
     heights = sums / np.diff(edges[kept])
