@@ -24,7 +24,7 @@ _BYTES_PER_LAYER = 200_000
 _BARS = 24
 _BAR_WIDTH, _HEIGHT = 4, 18
 _TABLE = "border-collapse:collapse"
-_CELL = "text-align:left;padding:1px 12px 1px 0"
+_CELL = "text-align:left;padding:1px 12px 1px 0;max-width:32em;overflow-wrap:break-word"
 
 
 def recording_html(recording: Recording) -> str:

@@ -170,6 +170,8 @@ def test_concerns_name_channels():
     assert [concern.kind for concern in found] == ["not-finite", "dead", "constant"]
     assert found[0].words == "21 values NaN or infinite, in 2 channels of 30: 7, 9"
     assert found[2].words == "1 of 30 channels always the same value: 4"
+    behind_the_logit = concerns_of(statistics(rows), "channel", gradient=True)
+    assert [concern.kind for concern in behind_the_logit] == ["not-finite"]
     everything = np.zeros((20, 30), np.float32)
     assert concerns_of(statistics(everything), "unit")[0].words.endswith("9, 10, 11, …")
 

@@ -27,34 +27,50 @@ class Concern:
     words: str
 
 
-def concerns_of(statistics: Statistics, noun: str) -> list[Concern]:
+def concerns_of(statistics: Statistics, noun: str, *, gradient: bool = False) -> list[Concern]:
     """What is suspicious about the channels of a tensor over all samples, the worst first.
+
+    Gradients may well be zero, as behind the logit that they are of: only what is not finite is
+    suspicious there.
 
     Args:
         statistics: of the tensor.
         noun: what a channel is called.
+        gradient: whether the values are gradients.
     """
-    channels = len(statistics.count)
+    found = _not_finite(statistics, noun)
+    return found if gradient else [*found, *_constant(statistics, noun), *_saturated(statistics)]
+
+
+def _not_finite(statistics: Statistics, noun: str) -> list[Concern]:
+    lost = statistics.not_finite > 0
+    if not lost.any():
+        return []
+    values = counted(int(statistics.not_finite.sum()), "value")
+    channels = f"{counted(int(lost.sum()), noun)} of {len(lost)}: {_numbers(lost)}"
+    return [Concern("not-finite", f"{values} NaN or infinite, in {channels}")]
+
+
+def _constant(statistics: Statistics, noun: str) -> list[Concern]:
+    """Channels that are always zero, and those that always have one other value."""
     several = statistics.count > 1
     zero = several & (statistics.zeros == statistics.count)
     equal = several & ~zero & (statistics.minimum == statistics.maximum)
-    lost = statistics.not_finite > 0
-    found = []
-    if lost.any():
-        values = counted(int(statistics.not_finite.sum()), "value")
-        words = f"{values} NaN or infinite, in {_which(lost, noun)}"
-        found.append(Concern("not-finite", words))
-    if zero.any():
-        words = f"{int(zero.sum())} of {counted(channels, noun)} always zero (dead)"
-        found.append(Concern("dead", f"{words}: {_numbers(zero)}"))
-    if equal.any():
-        words = f"{int(equal.sum())} of {counted(channels, noun)} always the same value"
-        found.append(Concern("constant", f"{words}: {_numbers(equal)}"))
+    every = counted(len(several), noun)
+    cases = (("dead", zero, "zero (dead)"), ("constant", equal, "the same value"))
+    return [
+        Concern(kind, f"{int(marked.sum())} of {every} always {words}: {_numbers(marked)}")
+        for kind, marked, words in cases
+        if marked.any()
+    ]
+
+
+def _saturated(statistics: Statistics) -> list[Concern]:
     share = share_at_bounds(statistics)
-    if share > _SATURATED:
-        words = f"{share:.0%} of the values are beyond ±0.75, none beyond ±1: saturated"
-        found.append(Concern("saturated", words))
-    return found
+    if share <= _SATURATED:
+        return []
+    words = f"{share:.0%} of the values are beyond ±0.75, none beyond ±1: saturated"
+    return [Concern("saturated", words)]
 
 
 def share_at_bounds(statistics: Statistics) -> float:
@@ -69,10 +85,6 @@ def share_at_bounds(statistics: Statistics) -> float:
     least = np.minimum(np.abs(EDGES[:-1]), np.abs(EDGES[1:]))
     beyond = statistics.histogram[least >= _NEAR_BOUND].sum()
     return float(beyond / max(1, statistics.histogram.sum()))
-
-
-def _which(marked: npt.NDArray[np.bool_], noun: str) -> str:
-    return f"{counted(int(marked.sum()), noun)} of {len(marked)}: {_numbers(marked)}"
 
 
 def _numbers(marked: npt.NDArray[np.bool_]) -> str:

@@ -49,7 +49,8 @@ def tensor_data(tensor: RecordedLayer, positions: Sequence[int], most: int) -> D
         return described
     whole = _maps(tensor, positions[0])
     strength = _strength(statistics, whole)
-    described["concerns"] = [asdict(concern) for concern in concerns_of(statistics, whole.noun)]
+    concerns = concerns_of(statistics, whole.noun, gradient=tensor.is_gradient)
+    described["concerns"] = [asdict(concern) for concern in concerns]
     described["top"] = top_data(tensor.recording, statistics, strength, whole.noun)
     first = _unknown_first(statistics, strength)
     described.update(_pictures(tensor, positions, pictures.kept(whole, first), most))
