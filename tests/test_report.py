@@ -286,3 +286,22 @@ def test_the_command(recorded, tmp_path):
         words = ("report", recorded, "-o", tmp_path / "b.html", "--samples", samples)
         fails(run(*words), "sample")
     assert not (tmp_path / "b.html").exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_values_and_dtypes(tmp_path):
+    odd = {
+        "booleans": np.random.default_rng(0).random((3, 4, 4, 2)) > 0.5,
+        "integers": np.arange(24).reshape(3, 8),
+        "nothing known": np.full((3, 5, 5, 2), np.nan, np.float32),
+        "infinite": np.full((3, 4), np.inf, np.float32),
+        "near the limit": np.tile([1.5e308, -1.5e308, 0.0], (3, 1)),
+        "one": np.ones((3, 1), np.float32),
+        "many near the limit": np.tile([1.5e308, -1.5e308], (3, 300)),
+        "a//b/": np.ones((3, 2, 2), np.float16),
+    }
+    found = content(actscope.report(record(tmp_path / "run.h5", odd), tmp_path / "report.html"))
+    assert layer(found, "infinite")["pictures"][0]["values"] == ["inf"] * 4
+    assert "50 NaN" in layer(found, "nothing known")["pictures"][0]["words"]
+    image = np.asarray(decoded(layer(found, "many near the limit")["pictures"][0]["source"]))
+    assert set(image.ravel()) <= {0, 253, 255}

@@ -228,8 +228,8 @@ function bars(tensor, values, alt) {
   const width = Math.max(280, Math.min(640, roomInMain()));
   const [left, top, bottom, height] = [58, 8, 170, 190];
   const [low, high] = [Math.min(0, tensor.ends[0]), Math.max(0, tensor.ends[1])];
-  const span = high - low || 1;
-  const y = (value) => bottom - ((value - low) / span) * (bottom - top);
+  const half = high / 2 - low / 2 || 1; // the whole could overflow
+  const y = (value) => bottom - ((value / 2 - low / 2) / half) * (bottom - top);
   const step = Math.min(WIDEST_BAR, (width - left) / values.length);
   const drawn = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
   drawn.setAttribute("aria-label", alt);

@@ -143,7 +143,8 @@ def draw_pixels(tiles: Values, scale: Scale) -> Pixels:
 def _shades(tiles: Values, scale: Scale) -> npt.NDArray[np.uint8]:
     """Palette indices; what is not finite is marked."""
     lost = not_finite(tiles)
-    shares = (np.where(lost, scale.low, tiles) - scale.low) / (scale.high - scale.low)
+    low, high = scale.low / 2, scale.high / 2  # halves, whose difference cannot overflow
+    shares = (np.where(lost, low, tiles / 2) - low) / (high - low)
     shades = np.clip(shares * _SHADES, 0, _SHADES - 1).astype(np.uint8)
     return np.where(lost, np.uint8(_MARK), shades)
 

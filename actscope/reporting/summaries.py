@@ -26,8 +26,9 @@ def summary_rows(statistics: Statistics) -> list[list[str]]:
     known = statistics.count > 0
     share = statistics.count[known] / count
     means = statistics.mean[known]
-    mean = float((share * means).sum())
-    variance = float((share * (statistics.variance[known] + (means - mean) ** 2)).sum())
+    with np.errstate(over="ignore", invalid="ignore"):  # float64 near its limits
+        mean = float((share * means).sum())
+        variance = float((share * (statistics.variance[known] + (means - mean) ** 2)).sum())
     return [
         ["mean", number_text(mean)],
         ["standard deviation", number_text(variance**0.5)],
@@ -48,13 +49,13 @@ def histogram_data(statistics: Statistics) -> dict[str, Any] | None:
     Returns:
         `edges` as words, one more than bars; `places` of the edges from 0 to 1; `counts`;
         `heights` from 0 to 1; `zero`, the place of zero or None. None where there are no two
-        different values.
+        different values, or where they are further apart than a float64 can say.
     """
     counts = statistics.histogram.copy()
     counts[ZERO_BIN] = 0
     low = float(np.nanmin(statistics.minimum, initial=np.inf))
     high = float(np.nanmax(statistics.maximum, initial=-np.inf))
-    if not counts.any() or not low < high:
+    if not (counts.any() and 0 < high - low < np.inf):
         return None
     edges = np.clip(EDGES, low, high)
     edges[ZERO_BIN : ZERO_BIN + 2] = np.clip(0, low, high)

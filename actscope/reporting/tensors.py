@@ -66,7 +66,8 @@ def _strength(statistics: Statistics, maps: Maps) -> npt.NDArray[np.float64]:
     """The root mean square of each channel over all samples; equal where maps have no channels."""
     if len(maps.values) != len(statistics.count):
         return np.zeros(len(maps.values))
-    return np.sqrt(statistics.mean**2 + statistics.variance)
+    with np.errstate(over="ignore", invalid="ignore"):  # float64 near its limits
+        return np.sqrt(statistics.mean**2 + statistics.variance)
 
 
 def _unknown_first(
