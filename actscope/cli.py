@@ -18,6 +18,7 @@ from actscope.benching.commands import bench
 from actscope.comparing.commands import compare
 from actscope.errors import ActscopeError, ActscopeWarning
 from actscope.reporting.commands import report
+from actscope.statistics_commands import COMMANDS
 
 DEFAULT_ADAPTER = "keras"
 
@@ -277,6 +278,12 @@ def grid(**options: Any) -> None:
 @sample_option
 @click.option("--merge", default="mean", show_default=True, help="mean, max, l2 or none.")
 @click.option("--channel", type=int, help="Only this channel.")
+@click.option(
+    "--method",
+    default="activation",
+    show_default=True,
+    help="activation, or with recorded gradients grad-cam, grad-cam++ or hirescam.",
+)
 @click.option("--alpha", default=0.5, show_default=True, help="Opacity of the activation.")
 @click.option("--cmap", help="A colour map of matplotlib.")
 @picture_option
@@ -345,6 +352,8 @@ def demo(folder: Path, backend: str | None) -> None:
 cli.add_command(bench)
 cli.add_command(compare)
 cli.add_command(report)
+for command in COMMANDS:
+    render.add_command(command)
 
 
 def main() -> None:

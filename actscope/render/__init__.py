@@ -4,22 +4,30 @@ Figures are made without `matplotlib.pyplot`: nothing is shown, nothing is saved
 state changes. Nothing here knows a model framework.
 """
 
+from actscope.render.depths import statistics
 from actscope.render.differences import differences
+from actscope.render.embeddings import embedding
 from actscope.render.grids import grid
 from actscope.render.heatmaps import heatmap
+from actscope.render.histograms import histogram
 from actscope.render.saving import save
 from actscope.render.scatter import scatter
 from actscope.render.similarity import similarity
+from actscope.render.tops import top
 from actscope.render.vectors import vector
 from actscope.render.worst import worst
 
 __all__ = [
     "differences",
+    "embedding",
     "grid",
     "heatmap",
+    "histogram",
     "save",
     "scatter",
     "similarity",
+    "statistics",
+    "top",
     "vector",
     "worst",
 ]

@@ -98,9 +98,13 @@ def draw_image(
     )
 
 
-def draw_picture(axes: Axes, picture: Values, interpolation: str) -> AxesImage:
+def draw_picture(
+    axes: Axes, picture: Values, interpolation: str, extent: Extent | None = None
+) -> AxesImage:
     """An RGBA image `(height, width, 4)` from 0 to 1."""
-    return axes.imshow(picture, interpolation=interpolation, aspect="auto", origin="upper")
+    return axes.imshow(
+        picture, interpolation=interpolation, aspect="auto", origin="upper", extent=extent
+    )
 
 
 def draw_marks(
@@ -169,14 +173,21 @@ def draw_colour_bar(axes: Axes, canvas: Canvas, paint: Paint, label: str) -> Col
 def draw_heading(
     axes: Axes, canvas: Canvas, subject: Subject, shape: str, note: str = "", lift: float = 0.0
 ) -> tuple[Text, Text]:
-    """The title and the smaller lines below it, drawn literally, `lift` points above the rest."""
-    literally: dict[str, Any] = {"parse_math": False, "usetex": False}
+    """The title and the smaller lines of a sample, `lift` points above the rest."""
     lines = details(subject, shape, note, canvas.detail_letters)
+    return draw_words(axes, canvas, title(subject, canvas.title_letters), lines, lift)
+
+
+def draw_words(
+    axes: Axes, canvas: Canvas, heading: str, lines: Sequence[str], lift: float = 0.0
+) -> tuple[Text, Text]:
+    """A title and smaller lines below it, drawn literally, `lift` points above the rest."""
+    literally: dict[str, Any] = {"parse_math": False, "usetex": False}
     above = _POINTS_ABOVE + lift
     height = len(lines) * _DETAIL_SIZE * _LINE_HEIGHT
     canvas.grow((lift + height) / 72)
-    heading = axes.set_title(
-        title(subject, canvas.title_letters),
+    larger = axes.set_title(
+        heading,
         loc="left",
         pad=above + height,
         fontsize=_TITLE_SIZE,
@@ -194,7 +205,7 @@ def draw_heading(
         in_layout=False,
         **literally,
     )
-    return heading, smaller
+    return larger, smaller
 
 
 def draw_bars(axes: Axes, values: Values, paint: Paint | None) -> BarContainer:

@@ -87,16 +87,25 @@ def square_tokens(maps: Maps) -> tuple[Maps, bool]:
         RenderError: they form no square either way.
     """
     count = maps.values.shape[-1]
+    found = square_of(count)
+    if found is None:
+        raise RenderError(
+            f"{count} {maps.column_axis}s form no square, with or without a class token, so they "
+            "cannot be laid over an image: use render.grid"
+        )
+    side, extra = found
+    shape = (*maps.values.shape[:2], side, side)
+    square = maps.values[..., extra:].reshape(shape)
+    return replace(maps, values=square, row_axis="y", column_axis="x"), bool(extra)
+
+
+def square_of(count: int) -> tuple[int, int] | None:
+    """The side of the square that `count` tokens form, and how many come before it: 0 or 1."""
     for extra in (0, 1):
         side = isqrt(count - extra)
         if side and side * side == count - extra:
-            shape = (*maps.values.shape[:2], side, side)
-            square = maps.values[..., extra:].reshape(shape)
-            return replace(maps, values=square, row_axis="y", column_axis="x"), bool(extra)
-    raise RenderError(
-        f"{count} {maps.column_axis}s form no square, with or without a class token, so they "
-        "cannot be laid over an image: use render.grid"
-    )
+            return side, extra
+    return None
 
 
 def resized(maps: Values, shape: tuple[int, ...], interpolation: str) -> Values:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from actscope.errors import RenderError
 from actscope.render import draw
+from actscope.render.cam import check_method, class_activation, objective_of, slopes_of
 from actscope.render.canvas import BESIDE_STEPS, picture_size, prepare
 from actscope.render.draw import Paint
 from actscope.render.heat import Heat, choose, resized, square_tokens
@@ -26,17 +27,17 @@ _ROOM_AROUND_SERIES = 0.05
 
 @dataclass(frozen=True)
 class _Overlay:
-    """How heat is laid over an input."""
+    """What heat is laid over an input, and how."""
 
-    merge: str | None
-    channel: int | None
+    heat: Heat
     alpha: float
     cmap: str | Colormap | None
     interpolation: str
     figure: Figure | SubFigure | None
 
-    def paint(self, heat: Heat) -> Paint:
-        scale = scale_for(heat.maps)
+    @property
+    def paint(self) -> Paint:
+        scale = scale_for(self.heat.maps)
         colours = draw.colour_map(self.cmap or default_colours(scale, "inferno"))
         return Paint(scale, colours, self.alpha)
 
@@ -51,6 +52,7 @@ def heatmap(  # noqa: PLR0913
     alpha: float = 0.5,
     cmap: str | Colormap | None = None,
     interpolation: str = "bilinear",
+    method: str = "activation",
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw the activation for one sample over that sample's input.
@@ -74,25 +76,40 @@ def heatmap(  # noqa: PLR0913
         cmap: a colour map of matplotlib; by default inferno, or RdBu_r around zero where there are
             clearly values on both sides.
         interpolation: `"bilinear"` or `"nearest"`, from the size of the maps to that of the input.
+        method: `"activation"`, or with the layer's recorded gradient `"grad-cam"`,
+            `"grad-cam++"` or `"hirescam"`: what of the activation counts for the objective, such
+            as the predicted class; all channels together, so that nothing is left to merge.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
         The figure; where a subfigure was given, the one it is part of.
 
     Raises:
-        RenderError: there is no such sample or channel, no input, an input that is no image, or
-            the layer has no axes along those of the input.
+        RenderError: there is no such sample, channel or method, no input, an input that is no
+            image, no recorded gradient where the method needs it, or the layer has no axes along
+            those of the input.
     """
     if not 0 <= alpha <= 1:
         raise RenderError(f"alpha must be from 0 to 1, got {alpha!r}")
+    check_method(method, merge, channel)
     subject = take_sample(layer, sample)
     maps = arrange(subject.values, subject.axes)
     _check_axes(maps, subject)
+    slopes = slopes_of(layer, subject, method)
     given = find_input(layer, subject, input)
-    overlay = _Overlay(merge, channel, alpha, cmap, interpolation, figure)
-    if not maps.row_axis and given.ndim in (1, 2):
-        return _draw_over_series(subject, maps, given, overlay)
-    return _draw_over_image(subject, maps, as_picture(given), overlay)
+    dropped = False
+    over_series = not maps.row_axis and given.ndim in (1, 2)
+    if not (maps.row_axis or over_series):
+        maps, dropped = square_tokens(maps)
+        slopes = slopes and square_tokens(slopes)[0]
+    if slopes is None:
+        heat = choose(maps, merge, channel, subject.name)
+    else:
+        heat = class_activation(maps, slopes, method, objective_of(layer))
+    overlay = _Overlay(heat, alpha, cmap, interpolation, figure)
+    if over_series:
+        return _draw_over_series(subject, given, overlay, maps.noun)
+    return _draw_over_image(subject, as_picture(given), overlay, dropped=dropped)
 
 
 def _check_axes(maps: Maps, subject: Subject) -> None:
@@ -108,13 +125,14 @@ def _check_axes(maps: Maps, subject: Subject) -> None:
         )
 
 
-def _draw_over_image(subject: Subject, maps: Maps, picture: Values, overlay: _Overlay) -> Figure:
-    maps, dropped = (maps, False) if maps.row_axis else square_tokens(maps)
-    heat = choose(maps, overlay.merge, overlay.channel, subject.name)
+def _draw_over_image(
+    subject: Subject, picture: Values, overlay: _Overlay, *, dropped: bool
+) -> Figure:
+    heat = overlay.heat
     columns = near_square(len(heat.maps), *picture.shape[:2])
     picture = shrunk(picture, _LONGEST_SIDE // columns)
     sheet = plan_sheet((len(heat.maps), *picture.shape[:2]), columns, overlay.figure)
-    canvas, paint = prepare(sheet.size, overlay.figure), overlay.paint(heat)
+    canvas, paint = prepare(sheet.size, overlay.figure), overlay.paint
     axes = canvas.map_axes()
     pictures = np.broadcast_to(picture, (len(heat.maps), *picture.shape))
     placed = mosaic(pictures, columns, sheet.gaps, fill=0)
@@ -127,21 +145,20 @@ def _draw_over_image(subject: Subject, maps: Maps, picture: Values, overlay: _Ov
     return canvas.whole
 
 
-def _draw_over_series(subject: Subject, maps: Maps, series: Values, overlay: _Overlay) -> Figure:
-    curves = series.reshape(len(series), -1)
-    heat = choose(maps, overlay.merge, overlay.channel, subject.name)
+def _draw_over_series(subject: Subject, series: Values, overlay: _Overlay, noun: str) -> Figure:
+    curves, heat = series.reshape(len(series), -1), overlay.heat
     strips = resized(heat.maps, (1, len(curves)), overlay.interpolation)[:, 0]
     low, high = finite_range(curves)
     around = _ROOM_AROUND_SERIES * (high - low) or 0.5
     extent = (-0.5, len(curves) - 0.5, low - around, high + around)
     size = picture_size(_SERIES_ASPECT, _SERIES_TILES, overlay.figure)
-    canvas, paint = prepare(size, overlay.figure, BESIDE_STEPS), overlay.paint(heat)
+    canvas, paint = prepare(size, overlay.figure, BESIDE_STEPS), overlay.paint
     axes = canvas.axes()
     draw.draw_image(axes, strips, paint, canvas.interpolation(strips.shape), extent)
     draw.draw_marks(axes, not_finite(strips), extent)
     draw.draw_curves(axes, curves)
     draw.plain_axes(axes, "step of the input", "input")
     draw.draw_colour_bar(axes, canvas, paint, heat.label)
-    order = f"one strip for each {maps.noun}, the first at the top" if len(strips) > 1 else ""
+    order = f"one strip for each {noun}, the first at the top" if len(strips) > 1 else ""
     draw.draw_heading(axes, canvas, subject, heat.words, order)
     return canvas.whole
