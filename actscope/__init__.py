@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from actscope.merging import merge as merge
     from actscope.packing import pack as pack
     from actscope.reducing import reduce as reduce
+    from actscope.reporting.report import report as report
     from actscope.store.reader import RecordedLayer as RecordedLayer
     from actscope.store.reader import Recording as Recording
     from actscope.store.reader import open_recording as open
@@ -37,6 +38,7 @@ __all__ = [
     "pack",
     "reduce",
     "render",
+    "report",
     "verify",
     "weight_gradients",
 ]
@@ -48,6 +50,7 @@ _LOADED_ON_USE = {
     "merge": ("actscope.merging", "merge"),
     "pack": ("actscope.packing", "pack"),
     "reduce": ("actscope.reducing", "reduce"),
+    "report": ("actscope.reporting.report", "report"),
     "weight_gradients": ("actscope.weights", "weight_gradients"),
     "verify": ("actscope.store.verification", "verify"),
     "open": ("actscope.store.reader", "open_recording"),

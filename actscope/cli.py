@@ -30,6 +30,7 @@ from actscope.drawing.options import (
     scale_option,
 )
 from actscope.errors import ActscopeError, ActscopeWarning
+from actscope.reporting.commands import report
 
 DEFAULT_ADAPTER = "keras"
 
@@ -338,6 +339,7 @@ cli.add_command(bench)
 cli.add_command(pack)
 cli.add_command(merge)
 cli.add_command(compare)
+cli.add_command(report)
 for command in (*commands.COMMANDS, *statistics_commands.COMMANDS):
     render.add_command(command)
 

@@ -22,6 +22,7 @@ def modules_after(statement):
         "import actscope; actscope.extract",
         "import actscope; actscope.compare",
         "import actscope.cli",
+        "import actscope.notebook",
         "from actscope.registry import adapters; adapters()",
     ],
 )

@@ -8,14 +8,14 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
-from uuid import uuid4
 
 from matplotlib.figure import Figure
 
 from actscope import listing, render
 from actscope.comparing.pairing import tensors_of
 from actscope.comparing.result import Comparison, LayerDifference
-from actscope.errors import MissingFileError, RenderError
+from actscope.errors import RenderError
+from actscope.replacing import replacing
 from actscope.store.reader import RecordedLayer, Recording
 
 MOST_LAYERS = 3
@@ -47,14 +47,8 @@ def write_page(comparison: Comparison, a: Recording, b: Recording, path: Path) -
     Raises:
         MissingFileError: the folder does not exist.
     """
-    if not path.parent.is_dir():
-        raise MissingFileError(f"cannot save {path}: the folder {path.parent} does not exist")
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text("\n".join(_page(comparison, a, b)), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _page(comparison: Comparison, a: Recording, b: Recording) -> Iterator[str]:

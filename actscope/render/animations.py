@@ -16,11 +16,12 @@ from actscope.render.grids import grid
 from actscope.render.heat import choose
 from actscope.render.heatmaps import heatmap
 from actscope.render.layout import arrange
-from actscope.render.saving import checked_suffix, whole_or_not
+from actscope.render.saving import checked_suffix
 from actscope.render.scale import Scale, finite_range, scale_for
 from actscope.render.several import Samples, find_samples, take_samples
 from actscope.render.subject import Layer, Subject, Values, find_sample
 from actscope.render.vectors import vector
+from actscope.replacing import replacing
 from actscope.store.reader import RecordedTensor
 
 MOST_SAMPLES = 16
@@ -88,7 +89,7 @@ def animate(  # noqa: PLR0913
 
     with (
         progress_bar(path.name, len(rows), 0, shown=progress, noun="frames") as advance,
-        whole_or_not(path) as temporary,
+        replacing(path) as temporary,
     ):
         counted = _counted(frames(rows), advance)
         if suffix == "gif":

@@ -103,6 +103,11 @@ class RecordedTensor:
         dims = ", ".join(f"{d}: {n}" for d, n in zip(self.dims, self.shape, strict=True))
         return f"<{type(self).__name__} {self.name!r} ({dims}) {self.logical_dtype}>"
 
+    def _repr_html_(self) -> str:
+        from actscope.notebook import tensor_html
+
+        return tensor_html(self)
+
 
 class RecordedLayer(RecordedTensor):
     """What one layer computed: its first output, and the others in `outputs`."""
@@ -282,6 +287,11 @@ class Recording(Mapping[str, RecordedLayer]):
     def __contains__(self, path: object) -> bool:
         return path in self._outputs
 
+    @property
+    def is_open(self) -> bool:
+        """Whether rows can be read: it was not closed."""
+        return self._open
+
     def check_open(self) -> None:
         """Refuse to read from a closed recording.
 
@@ -304,6 +314,11 @@ class Recording(Mapping[str, RecordedLayer]):
     def __repr__(self) -> str:
         state = "" if self.complete else f" of {self.planned or 'an unknown number of'}"
         return f"<Recording {self.path.name}: {self.samples}{state} samples, {len(self)} layers>"
+
+    def _repr_html_(self) -> str:
+        from actscope.notebook import recording_html
+
+        return recording_html(self)
 
 
 def _parse_provenance(structure: Structure, path: Path) -> dict[str, Any]:

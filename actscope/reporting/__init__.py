@@ -1,0 +1,1 @@
+"""One page of a recording that needs nothing else: for reading, searching and handing on."""
