@@ -169,6 +169,16 @@ def _json(data: Any) -> str:
     show_default=True,
     help="sample, or channel for reading one channel over all samples.",
 )
+@click.option(
+    "--statistics/--no-statistics",
+    default=None,
+    help="Keep mean, variance, extremes, zeros, a histogram and the top samples of each channel.",
+)
+@click.option(
+    "--store/--no-store",
+    default=True,
+    help="Store the activations; without, their statistics alone, however many samples there are.",
+)
 @click.option("--progress/--no-progress", default=None, help="By default on a terminal only.")
 @backend_option
 @overwrite_option

@@ -77,6 +77,8 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     store_inputs: bool | None = None,
     codec: str | None = None,
     layout: str = SAMPLE,
+    statistics: bool | None = None,
+    store: bool = True,
     overwrite: bool = False,
     progress: bool | None = None,
     on_plan: Callable[[RecordingPlan], None] | None = None,
@@ -121,6 +123,11 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
             take no more room than the activations.
         codec: `"zstd"`, or `"gzip"` which every HDF5 tool reads, to compress without loss.
         layout: `"sample"`, or `"channel"` for those who read one channel over all samples.
+        statistics: whether to keep, for each channel of each activation, mean, variance, extremes,
+            zeros, what is not finite, and the samples of the largest values, and a histogram of
+            all, in this one pass; by default where `store` is false.
+        store: whether to store the activations themselves; statistics alone take next to no room,
+            however many samples there are.
         overwrite: whether a file at `path` may be replaced.
         progress: whether to draw a progress bar on stderr; by default on a terminal.
         on_plan: called with what will be stored, before anything is computed.
@@ -144,8 +151,25 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     path = Path(path)
     if check_recording_output(path, overwrite=overwrite) and batch_size == AUTO:
         batch_size = int(open_recording(path).provenance.get("batch-size", DEFAULT_BATCH_SIZE))
+    if not store and (statistics is False or gradients is not None):
+        raise DataError(
+            "store=False keeps the statistics of activations alone: leave out statistics=False and "
+            "gradients="
+        )
     request = Request(
-        layers, reduce, dtype, gradients, y, batch_size, ids, labels, store_inputs, codec, layout
+        layers=layers,
+        reduce=reduce,
+        dtype=dtype,
+        gradients=gradients,
+        y=y,
+        batch_size=batch_size,
+        ids=ids,
+        labels=labels,
+        store_inputs=store_inputs,
+        codec=codec,
+        layout=layout,
+        statistics=not store if statistics is None else statistics,
+        store=store,
     )
     adapter = adapter_for(model)
     feed = feed_for(adapter, model, data, samples)
@@ -192,7 +216,8 @@ def prepare(adapter: Adapter, model: Any, feed: Feed, request: Request) -> Run:
         gradients=objective is not None,
         input_shapes=dict(zip(input_names(declared, feed.example), shapes, strict=True)),
     )
-    inputs = _inputs_to_store(declared, feed.example, wanted, request.store_inputs)
+    stored = wanted if request.store else []
+    inputs = _inputs_to_store(declared, feed.example, stored, request.store_inputs)
     targets = objective.targets.arrays if objective and objective.targets else ()
     batch_size, step = _step(
         lambda size: trace.compile(wanted, size, objective),
@@ -205,11 +230,13 @@ def prepare(adapter: Adapter, model: Any, feed: Feed, request: Request) -> Run:
     layers, groups = schema.plan_layers(tensor.stored for tensor in wanted)
     plan = RecordingPlan(
         samples=feed.samples or 0,
-        tensors=(*inputs, *layers),
+        tensors=(*inputs, *(layers if request.store else ())),
         groups=groups,
         provenance=describe(adapter.provenance(model), feed.fingerprint, request, batch_size),
         ids=ids,
         labels=labels,
+        keeps_statistics=request.statistics,
+        unstored=() if request.store else tuple(layers),
         is_open_ended=feed.samples is None,
     )
     plan = stored_as(plan, request.codec, request.layout)

@@ -31,6 +31,8 @@ class Request:
     store_inputs: bool | None = None
     codec: str | None = None
     layout: str = SAMPLE
+    statistics: bool = False
+    store: bool = True
 
     def described(self) -> dict[str, Any]:
         """What was asked for as plain data; functions by name, arrays by a hash of their bytes."""
@@ -42,6 +44,8 @@ class Request:
             "targets": _plain(self.y),
             "codec": self.codec,
             "layout": self.layout,
+            "statistics": self.statistics,
+            "store": self.store,
         }
 
 

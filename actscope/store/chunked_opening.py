@@ -11,7 +11,7 @@ import numpy as np
 
 from actscope.protocol import Array
 from actscope.store import layout, space
-from actscope.store.checksums import checksum, rows_per_block
+from actscope.store.checksums import SLOTS, checksum, rows_per_block
 from actscope.store.chunking import grid
 from actscope.store.disk import filled_up, synchronise, write_at
 from actscope.store.journal import (
@@ -19,7 +19,10 @@ from actscope.store.journal import (
     chunks_path,
     commit_entry,
     first_entry,
+    journal_state,
+    state_entry,
 )
+from actscope.store.kept_statistics import state_size
 from actscope.store.layout import Surface
 from actscope.store.opening import (
     check_recording_output,
@@ -48,6 +51,7 @@ class ChunkedTarget:
         rows: committed rows, 0 in a new recording.
         blocks: for each dataset the checksums of the blocks that are full.
         tails: for each dataset the committed rows of its incomplete chunk.
+        state: where the state of the statistics goes.
     """
 
     file: h5py.File
@@ -59,6 +63,24 @@ class ChunkedTarget:
     rows: int
     blocks: dict[str, list[int]]
     tails: dict[str, Array]
+    state: "TargetState"
+
+
+@dataclass(frozen=True)
+class TargetState:
+    """Where the state of the statistics goes.
+
+    Attributes:
+        size: its bytes.
+        place: where its two slots begin in the journal.
+        slot: which of them is good for the committed rows.
+        content: of that slot; empty in a new recording.
+    """
+
+    size: int
+    place: int
+    slot: int = 0
+    content: bytes = b""
 
 
 def open_chunked_target(path: Path, plan: RecordingPlan, *, overwrite: bool) -> ChunkedTarget:
@@ -95,8 +117,10 @@ def _begin(path: Path, plan: RecordingPlan, journal: int, claims: ExitStack) -> 
     entry = first_entry(
         layout.skeleton(plan), is_open_ended=plan.is_open_ended, replaces=path.exists()
     )
-    end = append_entry(journal, entry, 0)
-    return ChunkedTarget(file, surface, 0, journal, end, (), 0, {}, {})
+    size = state_size(layout.statistics_of_plan(plan))
+    end = append_entry(journal, entry + state_entry(size), 0)
+    state = TargetState(size, end - SLOTS * size)
+    return ChunkedTarget(file, surface, 0, journal, end, (), 0, {}, {}, state)
 
 
 def _new_chunks(
@@ -153,8 +177,10 @@ def _go_on(
         tensor.dataset: tail_rows(journal, tensor, journal.rows - journal.rows % tensor.chunk[0])
         for tensor in found.tensors
     }
+    content = journal_state(journal) if plan.keeps_statistics else b""
+    state = TargetState(journal.state_size, journal.state_place, journal.state_slot[0], content)
     return ChunkedTarget(
-        file, surface, generation, descriptor, end, (), journal.rows, journal.blocks, tails
+        file, surface, generation, descriptor, end, (), journal.rows, journal.blocks, tails, state
     )
 
 

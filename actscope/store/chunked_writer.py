@@ -18,7 +18,14 @@ import numpy as np
 
 from actscope.protocol import Array
 from actscope.store import layout, schema
-from actscope.store.checksums import SLOTS, ChecksumPlan, RunningChecksum, bytes_of, plan_checksums
+from actscope.store.checksums import (
+    SLOTS,
+    ChecksumPlan,
+    RunningChecksum,
+    bytes_of,
+    checksum,
+    plan_checksums,
+)
 from actscope.store.chunked_opening import (
     ChunkedTarget,
     append_entry,
@@ -29,8 +36,9 @@ from actscope.store.chunked_opening import (
 )
 from actscope.store.chunking import chunks_of
 from actscope.store.codecs import encode
-from actscope.store.disk import SECONDS_BETWEEN_COMMITS, synchronise, synchronise_folder
+from actscope.store.disk import SECONDS_BETWEEN_COMMITS, synchronise, synchronise_folder, write_at
 from actscope.store.journal import chunks_path, commit_entry, partial_path
+from actscope.store.kept_statistics import FIELDS, KeptStatistics, field_values
 from actscope.store.opening import discard_chunks
 from actscope.store.schema import RecordingPlan, TensorPlan
 
@@ -101,6 +109,8 @@ class ChunkedWriter:
             _column(tensor, sums, samples, target)
             for tensor, sums in zip(plan.tensors, plan_checksums(plan), strict=True)
         ]
+        self._statistics = KeptStatistics(layout.statistics_of_plan(plan), target.state.content)
+        self._state_slot = target.state.slot
         self._pool = ThreadPoolExecutor(THREADS, "actscope-codec")
         self._under_way: deque[tuple[_Column, int, Future[list[memoryview]]]] = deque()
         self._committed_at = time.monotonic()
@@ -108,9 +118,11 @@ class ChunkedWriter:
     def append(self, batch: Sequence[Array]) -> None:
         """Add rows: one C-contiguous array `(n, *shape)` per tensor of the plan, in its order.
 
-        The arrays must not change before the chunks that they are part of are complete.
+        Those of which only the statistics are kept come last. The arrays must not change before the
+        chunks that they are part of are complete.
         """
-        for column, rows in zip(self._columns, batch, strict=True):
+        self._statistics.update(batch, self.written)
+        for column, rows in zip(self._columns, batch, strict=False):
             column.running.update(bytes_of(rows))
             self._add(column, rows)
         self.written += len(batch[0])
@@ -168,12 +180,24 @@ class ChunkedWriter:
                 {f"/{column.plan.dataset}": column.placed for column in self._columns},
                 blocks,
                 [self._tail(column) for column in self._columns],
+                state=self._write_state(target),
             )
             target.journal_end = append_entry(target.journal, entry, target.journal_end)
             for column in self._columns:
                 column.placed = []
             self.committed = self.written
         self._committed_at = time.monotonic()
+
+    def _write_state(self, target: ChunkedTarget) -> tuple[int, int] | None:
+        """Bring the statistics' state to the disk, in the slot that is not in use."""
+        content = self._statistics.state
+        if not content:
+            return None
+        self._state_slot = (self._state_slot + 1) % SLOTS
+        place = target.state.place + self._state_slot * target.state.size
+        write_at(target.journal, [memoryview(content)], place)
+        synchronise(target.journal)
+        return self._state_slot, checksum(np.frombuffer(content, np.uint8))
 
     def _tail(self, column: _Column) -> tuple[str, int, int, list[memoryview]]:
         """The rows of the incomplete chunk that the journal does not hold yet."""
@@ -210,6 +234,11 @@ class ChunkedWriter:
             for column, sums in zip(self._columns, plan_checksums(plan), strict=True):
                 blocks = column.blocks + ([column.running.open] if column.running.is_open else [])
                 target.file[f"{schema.CHECKSUMS}/{sums.name}"][SLOTS:] = np.array(blocks, "<u4")
+            kept = layout.statistics_of_plan(plan)
+            for statistics, found in zip(kept, self._statistics.results, strict=True):
+                for part in FIELDS:
+                    name = f"{statistics.group}/{part.name}"
+                    target.file[name][...] = field_values(found, part)
             target.file[schema.ROWS][0] = self.written
             target.file.close()
         except Exception:

@@ -89,7 +89,7 @@ def texts(target: h5py.HLObject, name: str, path: Path) -> tuple[str, ...]:
     )
 
 
-def summary(dataset: h5py.Dataset, path: Path) -> dict[str, Any] | None:
+def summary(dataset: h5py.HLObject, path: Path) -> dict[str, Any] | None:
     """All attributes of a dataset in one, as plain data, or None where it has no such summary.
 
     Raises:

@@ -17,6 +17,7 @@ import numpy as np
 from isal.isal_zlib import crc32
 
 from actscope.errors import FormatError
+from actscope.store.checksums import SLOTS
 
 MAGIC = b"actscope"
 _HEADER = struct.Struct("<8sIQQ")
@@ -68,6 +69,9 @@ class Journal:
         blocks: for each dataset the checksums of the blocks that are full.
         tails: rows that stand in the journal itself.
         end: where the last whole entry ends.
+        state_size: bytes of the state of the statistics.
+        state_place: where its two slots begin.
+        state_slot: which of them is good for the committed rows, and the checksum of its bytes.
         content: the journal's own bytes, mapped, so that they outlive the file's name.
         encoded: those of the file of the chunks.
     """
@@ -81,6 +85,9 @@ class Journal:
     blocks: dict[str, list[int]] = field(default_factory=dict)
     tails: list[Tail] = field(default_factory=list)
     end: int = 0
+    state_size: int = 0
+    state_place: int = 0
+    state_slot: tuple[int, int] = (0, 0)
     content: memoryview = field(default_factory=lambda: memoryview(b""))
     encoded: memoryview = field(default_factory=lambda: memoryview(b""))
 
@@ -97,6 +104,25 @@ def first_entry(skeleton: bytes, *, is_open_ended: bool, replaces: bool) -> byte
     return _entry(words, [skeleton])
 
 
+def state_entry(size: int) -> bytes:
+    """Room for the two slots of the statistics' state, which change and have no checksum here."""
+    return _entry({"state-size": size}, [bytes(SLOTS * size)], is_fixed=False)
+
+
+def journal_state(journal: Journal) -> bytes:
+    """The state of the statistics of the committed rows.
+
+    Raises:
+        FormatError: it differs from its checksum.
+    """
+    slot, checksum = journal.state_slot
+    start = journal.state_place + slot * journal.state_size
+    content = bytes(journal.content[start : start + journal.state_size])
+    if crc32(content) != checksum:
+        raise FormatError("the statistics in the journal differ from their checksum: damaged")
+    return content
+
+
 def commit_entry(
     rows: int,
     chunks: Mapping[str, Sequence[tuple[int, int, int]]],
@@ -104,6 +130,7 @@ def commit_entry(
     tails: Sequence[tuple[str, int, int, Sequence[memoryview]]],
     *,
     generation: int | None = None,
+    state: tuple[int, int] | None = None,
 ) -> bytes:
     """A commit of `rows` rows.
 
@@ -112,6 +139,7 @@ def commit_entry(
         chunks: for each dataset the chunks since the last commit: number, offset, size.
         blocks: for each dataset the checksums of blocks that became full since.
         tails: dataset, first row, number of rows, bytes.
+        state: which slot holds the statistics' state, and the checksum of it.
         generation: given where all chunks have moved to another file; all of them are listed.
     """
     words: dict[str, Any] = {
@@ -124,12 +152,17 @@ def commit_entry(
     }
     if generation is not None:
         words["generation"] = generation
+    if state is not None:
+        words["state"] = state
     return _entry(words, [part for *_, parts in tails for part in parts])
 
 
-def _entry(words: Mapping[str, Any], payload: Sequence[bytes | memoryview]) -> bytes:
+def _entry(
+    words: Mapping[str, Any], payload: Sequence[bytes | memoryview], *, is_fixed: bool = True
+) -> bytes:
     content = b"".join(payload)
-    text = json.dumps({**words, "payload-crc32": crc32(content)}, separators=(",", ":")).encode()
+    checksum = crc32(content) if is_fixed else None
+    text = json.dumps({**words, "payload-crc32": checksum}, separators=(",", ":")).encode()
     return _HEADER.pack(MAGIC, crc32(text), len(text), len(content)) + text + content
 
 
@@ -158,6 +191,9 @@ def read_journal(path: Path) -> Journal:
                     is_open_ended=bool(words["is-open-ended"]),
                     replaces=bool(words["replaces"]),
                 )
+            elif "state-size" in words:
+                journal.state_size = _whole(words["state-size"])
+                journal.state_place = position
             else:
                 _take_in(journal, words, position)
             journal.end = position + len(content)
@@ -184,7 +220,7 @@ def _entries(path: Path) -> Iterator[tuple[dict[str, Any], int, bytes]]:
             words = json.loads(text)
             position = file.tell()
             content = file.read(more)
-            if crc32(content) != words["payload-crc32"]:
+            if words["payload-crc32"] not in (None, crc32(content)):
                 return
             yield words, position, content
 
@@ -197,6 +233,9 @@ def _take_in(journal: Journal, words: Mapping[str, Any], position: int) -> None:
     if "generation" in words:
         journal.generation = _whole(words["generation"])
         journal.chunks = {}
+    if "state" in words:
+        slot, checksum = words["state"]
+        journal.state_slot = _whole(slot) % SLOTS, _whole(checksum)
     for dataset, placed in words["chunks"].items():
         table = journal.chunks.setdefault(dataset, {})
         table.update((_whole(n), Placed(_whole(at), _whole(size))) for n, at, size in placed)

@@ -15,9 +15,17 @@ import h5py
 import numpy as np
 
 from actscope.dtypes import itemsize, raw_dtype
+from actscope.statistics import EDGES
 from actscope.store import schema
 from actscope.store.checksums import SLOTS, plan_checksums
 from actscope.store.codecs import filters
+from actscope.store.kept_statistics import (
+    FIELDS,
+    TOP,
+    StatisticsPlan,
+    plan_statistics,
+    state_size,
+)
 from actscope.store.schema import RecordingPlan, TensorPlan
 
 ALIGNMENT = 4096
@@ -33,12 +41,18 @@ class Offsets:
         tensors: the first row of each tensor.
         slots: how many rows each slot of the checksums is good for.
         checksums: the checksums of each tensor.
+        state_slots: how many rows each slot of the statistics' state is good for.
+        state: the two slots of the state of the statistics.
+        statistics: the fields of each tensor's statistics.
     """
 
     rows: int
     tensors: tuple[int, ...]
     slots: int
     checksums: tuple[int, ...]
+    state_slots: int = 0
+    state: int = 0
+    statistics: tuple[tuple[int, ...], ...] = ()
 
 
 class Surface(io.FileIO):
@@ -125,6 +139,7 @@ def describe(file: h5py.File, plan: RecordingPlan) -> None:
     _write_samples(file.create_group(schema.SAMPLES), plan, sample)
     _create_tensors(file, plan, sample)
     _create_checksums(file.create_group(schema.CHECKSUMS), plan)
+    _create_statistics(file, plan)
 
 
 def _write_positions(file: h5py.File, samples: int) -> h5py.Dataset:
@@ -155,11 +170,18 @@ def offsets_in(file: h5py.File, plan: RecordingPlan) -> Offsets:
         return file[name].id.get_offset() or 0
 
     sums = plan_checksums(plan)
+    kept = statistics_of_plan(plan)
     return Offsets(
         rows=offset(schema.ROWS),
         tensors=tuple(offset(tensor.dataset) for tensor in plan.tensors),
         slots=offset(f"{schema.CHECKSUMS}/{schema.SLOTS}"),
         checksums=tuple(offset(f"{schema.CHECKSUMS}/{entry.name}") for entry in sums),
+        state_slots=offset(f"{schema.STATISTICS}/{schema.SLOTS}") if kept else 0,
+        state=offset(f"{schema.STATISTICS}/{schema.STATE}") if kept else 0,
+        statistics=tuple(
+            tuple(offset(f"{statistics.group}/{field.name}") for field in FIELDS)
+            for statistics in kept
+        ),
     )
 
 
@@ -283,6 +305,59 @@ def _create_checksums(group: h5py.Group, plan: RecordingPlan) -> None:
         dataset.attrs[schema.DATASET] = sums.tensor
         dataset.attrs[schema.ROWS_PER_BLOCK] = sums.rows_per_block
         dataset.dims[0].attach_scale(_axis(group, scale, sums.entries))
+
+
+def statistics_of_plan(plan: RecordingPlan) -> tuple[StatisticsPlan, ...]:
+    """The statistics that a recording keeps."""
+    if not plan.keeps_statistics:
+        return ()
+    return plan_statistics((*plan.tensors, *plan.unstored), 0)
+
+
+def _create_statistics(file: h5py.File, plan: RecordingPlan) -> None:
+    """A group per tensor with its statistics, and room for the state of all; all zero."""
+    kept = statistics_of_plan(plan)
+    if not kept:
+        return
+    common = file.create_group(schema.STATISTICS)
+    _write_attributes(
+        common, {schema.ENCODING_TYPE: schema.STATISTICS, schema.ENCODING_VERSION: schema.VERSION}
+    )
+    slots = _dataset(common, schema.SLOTS, (SLOTS,), h5py.h5t.STD_I64LE)
+    slots[...] = 0
+    slots.dims[0].attach_scale(_axis(common, schema.SLOT, SLOTS))
+    state = _dataset(common, schema.STATE, (SLOTS, state_size(kept)), h5py.h5t.STD_U8LE)
+    state[...] = 0
+    state.dims[0].attach_scale(_axis(common, schema.SLOT, SLOTS))
+    state.dims[1].attach_scale(_axis(common, "byte", state_size(kept)))
+    edges = common.create_dataset(schema.EDGES, data=EDGES)
+    edges.dims[0].attach_scale(_axis(common, "edge", len(EDGES)))
+    for statistics in kept:
+        _create_fields(file.require_group(statistics.group), plan, statistics)
+
+
+def _create_fields(group: h5py.Group, plan: RecordingPlan, kept: StatisticsPlan) -> None:
+    tensor = kept.tensor
+    _write_attributes(group.parent, plan.groups[tensor.group])
+    _write_attributes(
+        group,
+        {
+            schema.ENCODING_TYPE: schema.STATISTICS,
+            schema.ENCODING_VERSION: schema.VERSION,
+            schema.SHAPE: tensor.shape,
+            schema.STATE_OFFSET: kept.state_offset,
+        },
+    )
+    words = schema.summary(plan.groups[tensor.group], tensor)
+    group.attrs[schema.SUMMARY] = np.bytes_(words.encode())
+    for field in FIELDS:
+        shape = field.shape(kept.channels, TOP)
+        kind = h5py.h5t.py_create(np.dtype(field.dtype))
+        dataset = _dataset(group, field.name, shape, kind)
+        dataset[...] = 0
+        for place, (axis, length) in enumerate(zip(field.axes, shape, strict=True)):
+            dataset.dims[place].label = axis
+            dataset.dims[place].attach_scale(_axis(group, axis, length))
 
 
 def _axis(group: h5py.Group, name: str, length: int) -> h5py.Dataset:

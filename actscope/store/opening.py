@@ -15,12 +15,14 @@ from actscope.errors import FormatError, OutputExistsError, ResumeError
 from actscope.store import layout, schema, space
 from actscope.store.checksums import SLOTS, checksum, plan_checksums
 from actscope.store.journal import partial_path
+from actscope.store.kept_statistics import KeptState, state_size
 from actscope.store.layout import Offsets
 from actscope.store.locking import open_locked
 from actscope.store.resuming import differences
 from actscope.store.rows import MappedRows
 from actscope.store.schema import RecordingPlan
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
+from actscope.store.stored_statistics import read_state
 from actscope.store.structure import (
     StoredTensor,
     Structure,
@@ -44,6 +46,7 @@ class Target:
         rows: committed rows, 0 in a new file.
         slots: how many rows each slot of the checksums is good for.
         open_blocks: for each tensor, the checksum of the committed rows of the open block.
+        state: that of the statistics of the committed rows.
         is_new: whether the file still has its temporary name.
     """
 
@@ -53,6 +56,7 @@ class Target:
     rows: int
     slots: tuple[int, ...]
     open_blocks: tuple[int, ...]
+    state: KeptState
     is_new: bool
 
 
@@ -162,6 +166,7 @@ def claim(path: Path, claims: ExitStack, *, create: bool = False) -> int:
 def _lay_out(path: Path, plan: RecordingPlan, partial: int, replaced: int) -> Target:
     overhead = len(plan.provenance) + METADATA_BYTES_PER_TENSOR * (len(plan.tensors) + 1)
     overhead += sum(4 * sums.entries for sums in plan_checksums(plan))
+    overhead += 3 * state_size(layout.statistics_of_plan(plan))
     freed = os.fstat(replaced).st_size if replaced >= 0 else 0
     needed = plan.samples * plan.bytes_per_sample + overhead
     space.check_free(path.parent, needed, freed)
@@ -175,9 +180,11 @@ def _lay_out(path: Path, plan: RecordingPlan, partial: int, replaced: int) -> Ta
         start + plan.samples * tensor.bytes_per_sample
         for tensor, start in zip(plan.tensors, offsets.tensors, strict=True)
     )
-    space.reserve(partial, max(*ends, os.fstat(partial).st_size), path.parent)
+    space.reserve(partial, max([*ends, os.fstat(partial).st_size]), path.parent)
     os.fsync(partial)
-    return Target(partial, replaced, offsets, 0, (0,) * SLOTS, (0,) * len(plan.tensors), True)
+    opened = (0,) * len(plan.tensors)
+    none = KeptState()
+    return Target(partial, replaced, offsets, 0, (0,) * SLOTS, opened, none, True)
 
 
 def check_same(path: Path, found: Structure, different: Sequence[str]) -> None:
@@ -199,12 +206,13 @@ def _go_on(path: Path, plan: RecordingPlan, descriptor: int, found: Structure) -
         slots = read_slots(file)
         stored = {sums.tensor: sums for sums in read_checksums(file, found.samples)}
         offsets = layout.offsets_in(file, plan)
+        state = read_state(file, path, found.rows) if plan.keeps_statistics else KeptState()
     space.reserve(descriptor, os.fstat(descriptor).st_size, path.parent)
     open_blocks = tuple(
         _open_block(path, tensor, stored[tensor.dataset], slots, found.rows)
         for tensor in _in_order(found, plan)
     )
-    return Target(descriptor, -1, offsets, found.rows, slots, open_blocks, False)
+    return Target(descriptor, -1, offsets, found.rows, slots, open_blocks, state, False)
 
 
 def _other_checksums(file: h5py.File, plan: RecordingPlan) -> list[str]:

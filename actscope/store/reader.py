@@ -19,6 +19,7 @@ from actscope.errors import ActscopeError, FormatError, MissingFileError, Unknow
 from actscope.protocol import Array
 from actscope.statistics import Statistics, statistics_of
 from actscope.store.rows import Rows, open_rows
+from actscope.store.stored_statistics import read_statistics
 from actscope.store.structure import (
     StoredTensor,
     Structure,
@@ -79,15 +80,25 @@ class RecordedTensor:
         return self._tensor.dtype
 
     @property
+    def is_stored(self) -> bool:
+        """Whether its rows were recorded, and not only their statistics."""
+        return self._tensor.is_stored
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the committed rows, before they were encoded."""
-        return len(self) * self._tensor.bytes_per_sample
+        return len(self) * self._tensor.bytes_per_sample if self.is_stored else 0
 
     def __len__(self) -> int:
         return self.recording.samples
 
     def __getitem__(self, key: Any) -> Any:
         self.recording.check_open()
+        if not self._tensor.is_stored:
+            raise ActscopeError(
+                f"only the statistics of {self.name!r} were recorded (store=False): use "
+                ".statistics, or record the layer itself"
+            )
         return widened(self._rows[key], self._tensor.dtype)
 
     def unmapped(self) -> Self:
@@ -184,8 +195,11 @@ class RecordedLayer(RecordedTensor):
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Mean, spread, extremes, zeros and the like of each channel, over all samples."""
-        return statistics_of(self)
+        """Mean, spread, extremes, zeros and the like of each channel, over all samples.
+
+        Those that were kept while recording (`statistics=True`), else found now, in one pass.
+        """
+        return self.recording.kept_statistics(self._tensor) or statistics_of(self)
 
 
 class Recording(Mapping[str, RecordedLayer]):
@@ -209,6 +223,7 @@ class Recording(Mapping[str, RecordedLayer]):
             None if self._structure.is_open_ended else self._structure.samples
         )
         self.provenance: dict[str, Any] = _parse_provenance(self._structure, path)
+        self._statistics: dict[str, Statistics] = {}
         found = [RecordedLayer(self, tensor) for tensor in self._structure.gradients]
         self._gradients = {gradient.name: gradient for gradient in found}
         self._outputs: dict[str, list[StoredTensor]] = {}
@@ -270,6 +285,16 @@ class Recording(Mapping[str, RecordedLayer]):
     def rows(self, tensor: StoredTensor) -> Rows:
         """The committed rows of one of its tensors, as they are stored."""
         return open_rows(self.path, self._structure, tensor)
+
+    def kept_statistics(self, tensor: StoredTensor) -> Statistics | None:
+        """The statistics of one of its tensors that were kept while recording, or None."""
+        self.check_open()
+        if tensor.dataset not in self._structure.statistics:
+            return None
+        if tensor.dataset not in self._statistics:
+            found = read_statistics(self.path, self._structure, tensor)
+            self._statistics[tensor.dataset] = found
+        return self._statistics[tensor.dataset]
 
     def gradient_of(self, layer: RecordedLayer) -> RecordedLayer | None:
         """The recorded gradient with respect to an output of this recording, or None."""

@@ -33,6 +33,9 @@ LAYERS = "layers"
 OUTPUT = "output"
 GRADIENT = "gradient"
 CHECKSUMS = "checksums"
+STATISTICS = "statistics"
+STATE = "state"
+EDGES = "edges"
 SLOTS = "slots"
 SLOT = "slot"
 BLOCK = "block"
@@ -52,6 +55,8 @@ ALGORITHM = "algorithm"
 DATASET = "dataset"
 ROWS_PER_BLOCK = "rows-per-block"
 SUMMARY = "summary"
+SHAPE = "shape"
+STATE_OFFSET = "state-offset"
 
 ACTIVATION = "activation"
 
@@ -63,7 +68,7 @@ MAXIMUM_PATH = 1000
 MAXIMUM_ATTRIBUTE = 64 * 2**10
 MAXIMUM_PROVENANCE = 16 * 2**20
 
-_RESERVED_IN_LAYER = (OUTPUT, GRADIENT, "statistics")
+_RESERVED_IN_LAYER = (OUTPUT, GRADIENT, STATISTICS)
 
 Attribute = str | int | tuple[int, ...]
 
@@ -113,6 +118,9 @@ class RecordingPlan:
         ids: one text per sample, or none.
         labels: one number or text per sample, shape `(N,)`, or None.
         epochs: after which epoch of a training each row was computed, from 1, or None.
+        keeps_statistics: whether statistics of the activations are kept.
+        unstored: tensors whose statistics are kept without their rows; their arrays come after
+            those of `tensors`.
         codec: how chunks are encoded: `"none"`, `"zstd"` or `"gzip"`.
         is_open_ended: whether the number of rows turns out at the end.
     """
@@ -124,6 +132,8 @@ class RecordingPlan:
     ids: tuple[str, ...] = ()
     labels: npt.NDArray[np.generic] | None = None
     epochs: npt.NDArray[np.int64] | None = None
+    keeps_statistics: bool = False
+    unstored: tuple[TensorPlan, ...] = ()
     codec: str = "none"
     is_open_ended: bool = False
 
@@ -135,7 +145,7 @@ class RecordingPlan:
     @property
     def is_chunked(self) -> bool:
         """Whether rows are stored in chunks and not one after another."""
-        return any(tensor.chunk for tensor in self.tensors)
+        return self.is_open_ended or any(tensor.chunk for tensor in self.tensors)
 
 
 def plan_inputs(
@@ -218,8 +228,17 @@ def _plan_output(output: OutputInfo, group: str, taken: Sequence[str]) -> Tensor
 
 def is_tensor_name(name: str) -> bool:
     """Whether a dataset of a layer's group holds rows, and not an axis."""
+    return _is_numbered(name, (OUTPUT, GRADIENT))
+
+
+def is_statistics_name(name: str) -> bool:
+    """Whether a member of a layer's group holds the statistics of one of its tensors."""
+    return _is_numbered(name, (STATISTICS,))
+
+
+def _is_numbered(name: str, stems: Container[str]) -> bool:
     stem, _, number = name.partition("_")
-    return stem in (OUTPUT, GRADIENT) and (number.isdecimal() or name == stem)
+    return stem in stems and (number.isdecimal() or name == stem)
 
 
 def summary(group: Mapping[str, Attribute], tensor: TensorPlan) -> str:

@@ -6,7 +6,7 @@ are looked at before they are read. What passes is plain data; values are read e
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from io import BytesIO
 from itertools import islice, pairwise
@@ -30,6 +30,7 @@ from actscope.store.journal import (
     partial_path,
     read_journal,
 )
+from actscope.store.kept_statistics import dataset_name
 from actscope.store.layout import type_of
 
 MAXIMUM_MEMBERS = 1_000_000
@@ -40,7 +41,8 @@ class StoredTensor:
     """A dataset with a row per sample: where its bytes are and what they mean.
 
     Either its rows stand one after another from `offset` on, or they are in chunks of the shape
-    `chunk`, encoded by the filters numbered in `pipeline`.
+    `chunk`, encoded by the filters numbered in `pipeline`. Where only the
+    statistics were recorded it is not stored.
     """
 
     dataset: str
@@ -60,6 +62,7 @@ class StoredTensor:
     is_gradient: bool = False
     chunk: tuple[int, ...] = ()
     pipeline: tuple[int, ...] = ()
+    is_stored: bool = True
 
     @property
     def bytes_per_sample(self) -> int:
@@ -71,8 +74,9 @@ class StoredTensor:
 class Structure:
     """What a recording holds, apart from the activations themselves.
 
-    `journal` is there while a recording in chunks is not finished. `samples` is how many rows are
-    planned, and what is there so far where `is_open_ended`.
+    `samples` is how many rows are planned, and what is there so far where `is_open_ended`.
+    `journal` is there while a recording in chunks is not finished. `statistics` has, for each
+    dataset whose statistics are kept, where their state begins in that of all.
     """
 
     version: str
@@ -86,6 +90,7 @@ class Structure:
     outputs: tuple[StoredTensor, ...]
     gradients: tuple[StoredTensor, ...]
     journal: Journal | None = None
+    statistics: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_open_ended(self) -> bool:
@@ -100,7 +105,8 @@ class Structure:
     @property
     def tensors(self) -> tuple[StoredTensor, ...]:
         """Every dataset with a row per sample."""
-        return (*self.inputs, *self.outputs, *self.gradients)
+        every = (*self.inputs, *self.outputs, *self.gradients)
+        return tuple(tensor for tensor in every if tensor.is_stored)
 
 
 def is_unfinished_in_chunks(path: Path) -> bool:
@@ -159,7 +165,8 @@ def read_unfinished(path: Path) -> Structure:
 def _read(file: h5py.File, path: Path) -> Structure:
     version = _checked_version(file, path)
     samples = _samples(file, path)
-    tensors = tuple(_tensors(file, samples, path))
+    statistics: dict[str, int] = {}
+    tensors = tuple(_tensors(file, samples, path, statistics))
     inputs = tuple(_inputs(file, samples, path))
     _check_apart((*inputs, *tensors), samples, path)
     return Structure(
@@ -173,6 +180,7 @@ def _read(file: h5py.File, path: Path) -> Structure:
         inputs=inputs,
         outputs=tuple(tensor for tensor in tensors if not tensor.is_gradient),
         gradients=tuple(tensor for tensor in tensors if tensor.is_gradient),
+        statistics=statistics,
     )
 
 
@@ -216,7 +224,7 @@ def _parts(file: h5py.File, path: Path) -> Iterator[tuple[str, Callable[[], Any]
 
 def _layer_tensors(layers: h5py.Group, name: str, samples: int, path: Path) -> None:
     group = guarded.member(layers, name, h5py.Group, path)
-    list(_tensors_of(group, samples, path))
+    list(_tensors_of(group, samples, path, {}))
     for member in filter(schema.is_tensor_name, islice(group, MAXIMUM_MEMBERS)):
         dataset = guarded.member(group, member, h5py.Dataset, path)
         words = guarded.summary(dataset, path)
@@ -230,7 +238,7 @@ def _check_apart(tensors: Sequence[StoredTensor], samples: int, path: Path) -> N
     placed = sorted(
         (tensor.offset, tensor.offset + samples * tensor.bytes_per_sample, tensor.dataset)
         for tensor in tensors
-        if samples * tensor.bytes_per_sample and not tensor.chunk
+        if samples * tensor.bytes_per_sample and tensor.is_stored and not tensor.chunk
     )
     for (_, end, name), (start, _, other) in pairwise(placed):
         if start < end:
@@ -303,29 +311,56 @@ def _inputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]
         yield _tensor(*opened, words, samples, path)
 
 
-def _tensors(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]:
+def _tensors(
+    file: h5py.File, samples: int, path: Path, statistics: dict[str, int]
+) -> Iterator[StoredTensor]:
+    """The tensors of all layers; where the state of their statistics begins goes to the last."""
     layers = guarded.member(file, schema.LAYERS, h5py.Group, path)
     if len(layers) > MAXIMUM_MEMBERS:
         raise FormatError(f"{path}: /{schema.LAYERS} has {len(layers):,} members, too many")
     group_of: dict[str, str] = {}
     for name in layers:
         group = guarded.member(layers, name, h5py.Group, path)
-        for tensor in _tensors_of(group, samples, path):
+        for tensor in _tensors_of(group, samples, path, statistics):
             if group_of.setdefault(tensor.path, name) != name:
                 raise FormatError(f"{path}: two groups claim to be the layer {tensor.path!r}")
             yield tensor
 
 
-def _tensors_of(group: h5py.Group, samples: int, path: Path) -> Iterator[StoredTensor]:
-    names = [name for name in islice(group, MAXIMUM_MEMBERS) if schema.is_tensor_name(name)]
-    if not names:
+def _tensors_of(
+    group: h5py.Group, samples: int, path: Path, statistics: dict[str, int]
+) -> Iterator[StoredTensor]:
+    members = list(islice(group, MAXIMUM_MEMBERS))
+    datasets = [name for name in members if schema.is_tensor_name(name)]
+    kept = [name for name in members if schema.is_statistics_name(name)]
+    if not datasets and not kept:
         raise FormatError(f"{path}: {group.name} holds no output of a layer")
-    for name in names:
+    for name in kept:
+        found = guarded.member(group, name, h5py.Group, path)
+        dataset = dataset_name(name)
+        statistics[f"{group.name}/{dataset}"] = guarded.number(found, schema.STATE_OFFSET, path)
+        if dataset not in datasets:
+            yield _unstored(found, f"{group.name}/{dataset}", path)
+    for name in datasets:
         opened = guarded.tensor_dataset(group, name, path)
         words = guarded.summary(opened[0], path)  # from version 1.2.0 on
         if words is None:
             words = _words_of_layer(group, opened[0], path)
         yield _tensor(*opened, words, samples, path)
+
+
+def _unstored(group: h5py.Group, dataset: str, path: Path) -> StoredTensor:
+    """A tensor of which there are statistics only."""
+    words = guarded.summary(group, path)
+    if words is None:
+        raise FormatError(f"{path}: {group.name} does not say what it is of")
+    shape = guarded.numbers(group, schema.SHAPE, path)
+    found = _checked_words(words, f"{path}: {group.name}")
+    if len(found[schema.AXES]) != 1 + len(shape) or any(length < 0 for length in shape):
+        raise FormatError(f"{path}: {group.name} has shape {shape} and names {found[schema.AXES]}")
+    return StoredTensor(
+        dataset=dataset, shape=shape, offset=0, is_stored=False, **_fields(found, shape)
+    )
 
 
 def _words_of_layer(group: h5py.Group, dataset: h5py.Dataset, path: Path) -> dict[str, Any]:
@@ -363,38 +398,54 @@ def _tensor(
     path: Path,
 ) -> StoredTensor:
     where = f"{path}: {dataset.name}"
-    found = {name: _word(words, name, kind, where) for name, kind in _KINDS.items()}
-    dtype, axes, kind = found[schema.DTYPE], found[schema.AXES], found[schema.ENCODING_TYPE]
+    found = _checked_words(words, where)
+    dtype, axes = found[schema.DTYPE], found[schema.AXES]
     shape = dataset.id.shape
-    if kind not in (schema.ACTIVATION, schema.GRADIENT, schema.INPUT):
-        raise FormatError(f"{where} is of the unknown kind {kind!r}")
-    if dtype not in STORABLE:
-        raise FormatError(f"{where} has dtype {dtype!r}, which format {schema.VERSION} lacks")
     if not dataset.id.get_type().equal(_type_of(dtype)):
         raise FormatError(f"{where} is stored as {dataset.dtype}, not as its {dtype!r} demands")
     if len(axes) != len(shape) or not shape or axes[0] != schema.SAMPLE:
         raise FormatError(f"{where} has {len(shape)} axes and names {axes}")
     if shape[0] != samples:
         raise FormatError(f"{where} has {shape[0]} rows where /sample has {samples}")
+    row = tuple(int(length) for length in shape[1:])
     return StoredTensor(
         dataset=dataset.name,
-        shape=tuple(int(length) for length in shape[1:]),
-        dtype=dtype,
-        axes=axes,
+        shape=row,
         offset=0 if chunk else dataset.id.get_offset() or 0,
-        path=found[schema.PATH],
-        class_name=found[schema.CLASS_NAME],
-        order=found[schema.ORDER],
-        call=found[schema.CALL],
-        index=found[schema.INDEX],
-        key=found[schema.KEY],
-        data_format=found[schema.DATA_FORMAT],
-        reduction=found[schema.REDUCTION],
-        unreduced_shape=found[schema.UNREDUCED_SHAPE] or tuple(map(int, shape[1:])),
-        is_gradient=kind == schema.GRADIENT,
         chunk=chunk,
         pipeline=pipeline,
+        **_fields(found, row),
     )
+
+
+def _checked_words(words: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The words for a tensor, each of the kind that it must be."""
+    found = {name: _word(words, name, kind, where) for name, kind in _KINDS.items()}
+    if found[schema.ENCODING_TYPE] not in (schema.ACTIVATION, schema.GRADIENT, schema.INPUT):
+        raise FormatError(f"{where} is of the unknown kind {found[schema.ENCODING_TYPE]!r}")
+    if found[schema.DTYPE] not in STORABLE:
+        raise FormatError(
+            f"{where} has dtype {found[schema.DTYPE]!r}, which format {schema.VERSION} lacks"
+        )
+    return found
+
+
+def _fields(found: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
+    """The words as `StoredTensor` has them, for rows of that shape."""
+    return {
+        "dtype": found[schema.DTYPE],
+        "axes": found[schema.AXES],
+        "path": found[schema.PATH],
+        "class_name": found[schema.CLASS_NAME],
+        "order": found[schema.ORDER],
+        "call": found[schema.CALL],
+        "index": found[schema.INDEX],
+        "key": found[schema.KEY],
+        "data_format": found[schema.DATA_FORMAT],
+        "reduction": found[schema.REDUCTION],
+        "unreduced_shape": found[schema.UNREDUCED_SHAPE] or shape,
+        "is_gradient": found[schema.ENCODING_TYPE] == schema.GRADIENT,
+    }
 
 
 _type_of = cache(type_of)

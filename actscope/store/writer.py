@@ -23,6 +23,8 @@ from actscope.store.disk import (
     write_at,
 )
 from actscope.store.journal import partial_path
+from actscope.store.kept_statistics import FIELDS, KeptStatistics, field_values
+from actscope.store.layout import statistics_of_plan
 from actscope.store.locking import open_locked
 from actscope.store.opening import open_target
 from actscope.store.schema import RecordingPlan
@@ -68,6 +70,8 @@ class Writer:
             )
         ]
         self._slots = list(target.slots)
+        self._statistics = KeptStatistics(statistics_of_plan(plan), target.state.content)
+        self._state_slots = list(target.state.slots)
         self._gathered: list[Sequence[Array]] = []
         self._gathered_rows = 0
         self._gather_limit = min(GATHERED_BYTES, GATHERED_BYTES_PER_TENSOR * len(plan.tensors))
@@ -76,8 +80,10 @@ class Writer:
     def append(self, batch: Sequence[Array]) -> None:
         """Add rows: one C-contiguous array `(n, *shape)` per tensor of the plan, in its order.
 
-        The arrays must not change before the next commit; small batches are gathered first.
+        Those of which only the statistics are kept come last. The arrays must not change before the
+        next commit; small batches are gathered first.
         """
+        self._statistics.update(batch, self.written + self._gathered_rows)
         self._gathered.append(batch)
         self._gathered_rows += len(batch[0])
         enough = self._gathered_rows * self._plan.bytes_per_sample >= self._gather_limit
@@ -96,6 +102,8 @@ class Writer:
                 self._clear_slots()
             self._write_numbers([self.written], "<i8", self._offsets.rows)
             synchronise(self._descriptor)
+            if self.written == self._plan.samples:
+                self._clear_state()
             if not self._is_named:
                 self._give_name()
             self.committed = self.written
@@ -151,7 +159,9 @@ class Writer:
                 self._write_numbers(full, "<u4", offset + 4 * (SLOTS + first))
         if self.written == self._plan.samples:
             self._write_numbers([0] * SLOTS, "<i8", self._offsets.slots)
+            self._write_statistics()
         else:
+            self._write_state(free_slot(self._state_slots, self.committed))
             self._write_slot(free_slot(self._slots, self.committed))
 
     def _write_slot(self, slot: int) -> None:
@@ -167,8 +177,33 @@ class Writer:
         for offset in self._offsets.checksums:
             self._write_numbers([0] * SLOTS, "<u4", offset)
 
+    def _write_state(self, slot: int) -> None:
+        state = self._statistics.state
+        if state:
+            self._write_numbers([0], "<i8", self._offsets.state_slots + 8 * slot)
+            self._write(memoryview(state), self._offsets.state + slot * len(state))
+            self._state_slots[slot] = self.written
+            self._write_numbers([self.written], "<i8", self._offsets.state_slots + 8 * slot)
+
+    def _clear_state(self) -> None:
+        """Of no use once every row is there; what remains would depend on when it was committed."""
+        size = len(self._statistics.state)
+        if size:
+            self._write_numbers([0] * SLOTS, "<i8", self._offsets.state_slots)
+            self._write(memoryview(bytes(SLOTS * size)), self._offsets.state)
+
+    def _write_statistics(self) -> None:
+        """Those of all rows, where people look for them."""
+        for found, offsets in zip(self._statistics.results, self._offsets.statistics, strict=True):
+            for field, offset in zip(FIELDS, offsets, strict=True):
+                self._write(bytes_of(field_values(found, field)), offset)
+
     def _write_numbers(self, values: Sequence[int], dtype: str, offset: int) -> None:
-        write_at(self._descriptor, [bytes_of(np.array(values, dtype))], offset)
+        self._write(bytes_of(np.array(values, dtype)), offset)
+
+    def _write(self, content: memoryview, offset: int) -> None:
+        if len(content):
+            write_at(self._descriptor, [content], offset)
 
     def close(self) -> None:
         """Let go of the file; rows that were not committed are not there.
