@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from actscope.store import schema
-from actscope.store.writer import Writer
+from actscope.store.chunking import stored_as
+from actscope.store.writers import open_writer
 from recordings import output_info
 
 SAMPLES = 3
@@ -46,19 +47,21 @@ def plan() -> schema.RecordingPlan:
     ]
     tensors, groups = schema.plan_layers(outputs)
     inputs = schema.plan_inputs(["image"], [(8, 8, 1)], ["float32"])
-    return schema.RecordingPlan(
+    described = schema.RecordingPlan(
         SAMPLES,
         (*inputs, *tensors),
         groups,
         '{"actscope": "0.1.0", "backend": "none"}',
         ("first", "zweites ü", "third"),
         np.array([7, 1, 4], np.int64),
+        keeps_statistics=True,
     )
+    return stored_as(described, "gzip", "sample")
 
 
 if __name__ == "__main__":
     path = Path(__file__).parent / "data" / f"recording-{schema.VERSION}.h5"
-    with Writer(path, plan()) as writer:
+    with open_writer(path, plan()) as writer:
         writer.append([image(), *arrays().values()])
-        writer.commit()
+        writer.complete()
     print(path, path.stat().st_size, "bytes")

@@ -43,6 +43,22 @@ def test_packing_keeps_every_value_and_every_word(finished, tmp_path, codec, lay
     assert actscope.verify(tmp_path / "small.h5") == []
 
 
+def test_statistics_are_kept_of_what_is_stored_anew(tmp_path):
+    data = rows(103)
+    for place, part in enumerate((data[:50], data[50:])):
+        extract(Model(), part, tmp_path / f"{place}.h5", statistics=True)
+    joined = actscope.merge([tmp_path / "0.h5", tmp_path / "1.h5"], tmp_path / "all.h5")
+    np.testing.assert_allclose(joined["scaled"].statistics.mean, (data * 2).mean(0, dtype=float))
+    with h5py.File(tmp_path / "all.h5") as file:
+        assert "statistics" in file["layers/scaled"]
+    packed = actscope.pack(tmp_path / "all.h5", tmp_path / "small.h5", dtype="float16")
+    rounded = (data * 2).astype(np.float16)
+    np.testing.assert_array_equal(packed["scaled"].statistics.maximum, rounded.max(0))
+    extract(Model(), data, tmp_path / "alone.h5", store=False)
+    with pytest.raises(DataError, match="statistics of 'scaled' without its activations"):
+        actscope.pack(tmp_path / "alone.h5", tmp_path / "nothing.h5")
+
+
 def test_packing_there_and_back_gives_the_same_rows(finished, tmp_path):
     actscope.pack(finished.path, tmp_path / "small.h5")
     back = actscope.pack(tmp_path / "small.h5", tmp_path / "back.h5", codec="none")

@@ -50,6 +50,12 @@ def test_files_of_every_version_stay_readable(path):
     if path.stem > "recording-1.0.0":
         gradient = recording["conv2d"].gradient
         np.testing.assert_array_equal(gradient[:], expected["conv2d gradient"])
+    if path.stem > "recording-1.1.0":
+        with h5py.File(path) as file:
+            assert file["layers/conv2d/output"].chunks
+            kept = file["layers/conv2d/statistics/mean"][:]
+        np.testing.assert_allclose(kept, expected["conv2d"].mean((0, 1, 2), dtype=float))
+        np.testing.assert_array_equal(recording["conv2d"].statistics.mean, kept)
     np.testing.assert_array_equal(
         recording["block/shared"].outputs[1][:], expected["block/shared:1"]
     )

@@ -21,7 +21,7 @@ def read_finished(path: Path) -> Structure:
 
     Raises:
         FormatError: the file is not a recording, or is damaged.
-        DataError: it is not finished.
+        DataError: it is not finished, or holds statistics alone.
     """
     structure = read_structure(path)
     if not structure.is_finished:
@@ -29,6 +29,12 @@ def read_finished(path: Path) -> Structure:
             f"{path} is not finished ({structure.rows:,} samples are there): make the call again "
             "that began it"
         )
+    for tensor in structure.outputs:
+        if not tensor.is_stored:
+            raise DataError(
+                f"{path} holds the statistics of {tensor.path!r} without its activations: there is "
+                "nothing to write anew"
+            )
     damages = check(path)
     if damages:
         raise FormatError(f"{path}: {damages[0].place}: {damages[0].problem}")
@@ -54,6 +60,7 @@ def plan_of(structure: Structure) -> RecordingPlan:
         ids=structure.ids,
         labels=structure.labels,
         epochs=structure.epochs,
+        keeps_statistics=bool(structure.statistics),
     )
 
 
