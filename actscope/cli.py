@@ -41,12 +41,23 @@ def cli() -> None:
     """Record what the layers of a neural network compute, and draw it later without the model."""
 
 
-def _load(model: str, backend: str | None, *, structure_only: bool) -> tuple[Any, Any]:
+def _load(
+    model: str, backend: str | None, *, structure_only: bool, trusted: bool
+) -> tuple[Any, Any]:
     from actscope.registry import adapter_named
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets every user at length
     adapter = adapter_named(DEFAULT_ADAPTER)
-    return adapter, adapter.load(model, backend=backend, structure_only=structure_only)
+    loaded = adapter.load(model, backend=backend, structure_only=structure_only, trusted=trusted)
+    return adapter, loaded
+
+
+trust_option = click.option(
+    "--trust",
+    "trusted",
+    is_flag=True,
+    help="Let a .keras file run the code that it carries: any code, with your rights.",
+)
 
 
 backend_option = click.option(
@@ -80,6 +91,7 @@ dtype_option = click.option("--dtype", help="Cast to float16, bfloat16 or float3
 @dtype_option
 @click.option("--samples", type=int, help="For how many samples to count the bytes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@trust_option
 @backend_option
 def layers(
     model: str,
@@ -88,6 +100,7 @@ def layers(
     dtype: str | None,
     samples: int | None,
     as_json: bool,
+    trusted: bool,
     backend: str | None,
 ) -> None:
     """List the layers of MODEL: path, class, output shape, parameters.
@@ -103,7 +116,7 @@ def layers(
     from actscope.selection import select
     from actscope.store.schema import plan_layers
 
-    adapter, loaded = _load(model, backend, structure_only=True)
+    adapter, loaded = _load(model, backend, structure_only=True, trusted=trusted)
     found = adapter.trace(loaded, None).layers
     if not (patterns or reductions or dtype or samples):
         click.echo(_json(listing.layers_json(found)) if as_json else listing.layers_table(found))
@@ -180,6 +193,7 @@ def _json(data: Any) -> str:
     help="Store the activations; without, their statistics alone, however many samples there are.",
 )
 @click.option("--progress/--no-progress", default=None, help="By default on a terminal only.")
+@trust_option
 @backend_option
 @overwrite_option
 def extract(
@@ -205,7 +219,7 @@ def extract(
     rows = check_recording_output(output, overwrite=options["overwrite"])
     if rows:
         click.echo(f"{output} holds {rows:,} samples: going on from there", err=True)
-    adapter, loaded = _load(model, backend, structure_only=False)
+    adapter, loaded = _load(model, backend, structure_only=False, trusted=options.pop("trusted"))
     source = open_source(data, adapter.inputs(loaded))
 
     def announce(plan: Any) -> None:

@@ -262,10 +262,13 @@ class Adapter(Protocol):
     def accepts(self, model: object) -> bool:
         """Whether `model` belongs to this framework; must not import the framework to say no."""
 
-    def load(self, source: str, *, backend: str | None, structure_only: bool) -> object:
+    def load(
+        self, source: str, *, backend: str | None, structure_only: bool, trusted: bool = False
+    ) -> object:
         """The model in a file, or that `package.module:callable` returns, on `backend`.
 
-        `structure_only` promises that nothing will be computed with its weights.
+        `structure_only` promises that nothing will be computed with its weights. Only where it is
+        `trusted` may a file run code of its own.
         """
 
     def inputs(self, model: Any) -> Sequence[InputInfo] | None:

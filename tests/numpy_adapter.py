@@ -94,7 +94,7 @@ class NumpyAdapter:
     def accepts(self, model):
         return isinstance(model, Chain)
 
-    def load(self, source, *, backend, structure_only):
+    def load(self, source, *, backend, structure_only, trusted=False):
         raise ModelError(f"{source} cannot be loaded: functions come from Python")
 
     def inputs(self, model):

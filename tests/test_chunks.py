@@ -241,6 +241,29 @@ def test_a_missing_chunk_is_damage(tmp_path):
         actscope.open(example.path)["conv2d"][0]
 
 
+def test_a_dataset_that_became_a_link_is_not_followed(tmp_path):
+    example = Example(tmp_path / "run.h5", samples=53)
+    write(example, chunked(example))
+    other = Example(tmp_path / "other.h5", samples=53)
+    write(other, chunked(other))
+    recording = actscope.open(example.path)
+    with h5py.File(example.path, "r+") as file:
+        file.move("layers/conv2d/output", "moved")
+        file["layers/conv2d/output"] = h5py.ExternalLink(other.path.name, "layers/conv2d/output")
+    with pytest.raises(FormatError, match="ExternalLink, which is not followed"):
+        recording["conv2d"][0]
+
+
+def test_a_chunk_without_its_filters_is_refused(tmp_path):
+    example = Example(tmp_path / "run.h5", samples=53)
+    write(example, chunked(example, "gzip"))
+    with h5py.File(example.path, "r+") as file:
+        dataset = file["layers/conv2d/output"]
+        dataset.id.write_direct_chunk((0, 0, 0, 0), bytes(dataset.chunks[0] * 576), filter_mask=3)
+    with pytest.raises(FormatError, match="leaves out filters"):
+        actscope.open(example.path)["conv2d"][0]
+
+
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("indexed")

@@ -134,6 +134,18 @@ def member(group: h5py.Group, name: str, kind: type, path: Path) -> Any:
     return found
 
 
+def group_at(file: h5py.File, place: str, path: Path) -> h5py.Group:
+    """A group by its absolute path, each part of which stands in this very file.
+
+    Raises:
+        FormatError: a part is missing, a link to elsewhere, or no group.
+    """
+    group: h5py.Group = file
+    for name in place.strip("/").split("/"):
+        group = member(group, name, h5py.Group, path)
+    return group
+
+
 _WRAPPERS: dict[type, Any] = {
     h5py.h5d.DatasetID: h5py.Dataset,
     h5py.h5g.GroupID: h5py.Group,

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 
 from actscope.errors import FormatError
+from actscope.store import guarded
 from actscope.store.chunking import grid
-from actscope.store.guarded import UNREADABLE
 from actscope.store.journal import Placed
 from actscope.store.structure import StoredTensor
 
@@ -26,6 +26,8 @@ def read_places(path: Path, tensor: StoredTensor, rows: int) -> dict[int, Placed
     size = path.stat().st_size
 
     def take(chunk: Any) -> None:
+        if chunk.filter_mask:
+            raise FormatError(f"{path}: a chunk of {tensor.dataset} leaves out filters")
         index = [at // n for at, n in zip(chunk.chunk_offset, tensor.chunk, strict=True)]
         number = index[0] * prod(lengths)
         if lengths:
@@ -34,8 +36,20 @@ def read_places(path: Path, tensor: StoredTensor, rows: int) -> dict[int, Placed
 
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            file[tensor.dataset].id.chunk_iter(take)
-    except UNREADABLE as error:
+            layer, _, name = tensor.dataset.rpartition("/")
+            group = guarded.group_at(file, layer, path)
+            dataset, chunk, pipeline = guarded.tensor_dataset(group, name, path)
+            same = (dataset.id.shape[1:], chunk, pipeline) == (
+                tensor.shape,
+                tensor.chunk,
+                tensor.pipeline,
+            )
+            if not same:
+                raise FormatError(f"{path}: {tensor.dataset} has changed since it was opened")
+            dataset.id.chunk_iter(take)
+    except FormatError:
+        raise
+    except guarded.UNREADABLE as error:
         raise FormatError(f"{path}: the chunks of {tensor.dataset}: {error}") from error
     _check(path, tensor, places, size)
     if len(places) < prod(grid((rows, *tensor.shape), tensor.chunk)):

@@ -74,9 +74,7 @@ def _from_fields(
     file: h5py.File, path: Path, structure: Structure, tensor: StoredTensor
 ) -> Statistics:
     layer, _, name = tensor.dataset.rpartition("/")
-    group: h5py.Group = file
-    for part in (*layer.strip("/").split("/"), group_name(name)):
-        group = guarded.member(group, part, h5py.Group, path)
+    group = guarded.group_at(file, f"{layer}/{group_name(name)}", path)
     channels = running_for(tensor.shape, tensor.axes[1:], 0).channels
     top = len(guarded.plain_dataset(group, "top-values", path))
     if top > MAXIMUM_TOP:

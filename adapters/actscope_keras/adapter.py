@@ -23,10 +23,14 @@ class KerasAdapter:
         keras = sys.modules.get("keras")
         return keras is not None and isinstance(model, keras.Model)
 
-    def load(self, source: str, *, backend: str | None, structure_only: bool) -> object:
+    def load(
+        self, source: str, *, backend: str | None, structure_only: bool, trusted: bool = False
+    ) -> object:
         """The model in a `.keras` file, or that `package.module:callable` returns."""
         backends.choose(backend)
-        return import_module("actscope_keras.loading").load(source, structure_only=structure_only)
+        return import_module("actscope_keras.loading").load(
+            source, structure_only=structure_only, trusted=trusted
+        )
 
     def inputs(self, model: Any) -> list[InputInfo] | None:
         """The declared inputs of a functional model, or those that any other was built for."""

@@ -16,7 +16,7 @@ CALLABLE = re.compile(
 )
 
 
-def load(source: str, *, structure_only: bool = False) -> Any:
+def load(source: str, *, structure_only: bool = False, trusted: bool = False) -> Any:
     """The model in the file `source`, or that the callable `package.module:name` returns.
 
     The callable may be followed by keyword arguments, as in
@@ -26,6 +26,7 @@ def load(source: str, *, structure_only: bool = False) -> Any:
         source: the file or callable.
         structure_only: build without pretrained weights where the callable can: nothing has to
             be downloaded to list a model's layers.
+        trusted: let a file run the code that it carries, such as that of a `Lambda` layer.
 
     Raises:
         MissingFileError: there is no such file.
@@ -34,10 +35,10 @@ def load(source: str, *, structure_only: bool = False) -> Any:
     called = CALLABLE.fullmatch(source)
     if called and not Path(source).exists():
         return _call(called, source, structure_only=structure_only)
-    return _load_file(Path(source))
+    return _load_file(Path(source), trusted=trusted)
 
 
-def _load_file(path: Path) -> Any:
+def _load_file(path: Path, *, trusted: bool) -> Any:
     import keras
 
     if not path.exists():
@@ -47,9 +48,14 @@ def _load_file(path: Path) -> Any:
     if path.suffix != ".keras":
         raise ModelError(f"{path} is not a .keras file: save the model with model.save('m.keras')")
     try:
-        # Only the safe mode: a .keras file can carry code, and may come from anyone.
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        # A .keras file can carry code, and may come from anyone.
+        return keras.saving.load_model(path, compile=False, safe_mode=not trusted)
     except Exception as error:
+        if not trusted and "safe_mode" in str(error):
+            raise ModelError(
+                f"{path} carries code of its own, which is not run unasked: if you know where it "
+                "comes from, trust it (--trust)"
+            ) from error
         raise ModelError(
             f"{path} cannot be loaded as a Keras model: {first_line(error)}"
         ) from error

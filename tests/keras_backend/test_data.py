@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import actscope
-from actscope.errors import DataError
+from actscope.errors import DataError, ModelError
+from actscope_keras import KerasAdapter
 
 ROWS = np.random.default_rng(0).random((23, 6), np.float32)
 LABELS = np.arange(23) % 3
@@ -69,11 +70,6 @@ def test_iterables_of_batches(model, expected, tmp_path):
         yield from np.array_split(ROWS, 7)
 
     check(model, generate(), expected, tmp_path, samples=23)
-
-
-def test_an_iterable_needs_the_number_of_samples(model, tmp_path):
-    with pytest.raises(DataError, match="pass samples="):
-        actscope.extract(model, iter(np.array_split(ROWS, 7)), tmp_path / "run.h5")
 
 
 def test_an_iterable_that_ends_early_keeps_what_it_gave(model, expected, tmp_path):
@@ -141,3 +137,24 @@ def test_whole_numbers_reach_the_model_as_they_are(tmp_path):
     tokens = np.random.default_rng(0).integers(0, 9, (11, 4))
     recording = actscope.extract(model, tokens, tmp_path / "run.h5", batch_size=4)
     np.testing.assert_array_equal(recording["embedding"][:], model.get_weights()[0][tokens])
+
+
+def test_code_in_a_model_file_runs_only_where_it_is_trusted(tmp_path):
+    path = tmp_path / "model.keras"
+    model = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Lambda(lambda x: x * 2, output_shape=(6,), name="double")]
+    )
+    model.save(path)
+    adapter = KerasAdapter()
+    with pytest.raises(ModelError, match=r"code of its own.*--trust"):
+        adapter.load(str(path), backend=None, structure_only=False)
+    trusted = adapter.load(str(path), backend=None, structure_only=False, trusted=True)
+    recording = actscope.extract(trusted, ROWS, tmp_path / "run.h5")
+    np.testing.assert_allclose(recording["double"][:], ROWS * 2)
+
+
+def test_a_generator_is_read_until_it_ends(model, expected, tmp_path):
+    batches = (ROWS[start : start + 5] for start in range(0, 23, 5))
+    check(model, batches, expected, tmp_path, codec="zstd", statistics=True)
+    found = actscope.open(tmp_path / "run.h5")["dense"].statistics
+    np.testing.assert_allclose(found.mean, expected.mean(0), rtol=1e-5)
