@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from actscope import render as render
     from actscope.comparing.comparison import compare as compare
     from actscope.comparing.result import Comparison as Comparison
+    from actscope.estimating import Estimate as Estimate
+    from actscope.estimating import estimate as estimate
     from actscope.extraction import extract as extract
     from actscope.merging import merge as merge
     from actscope.packing import pack as pack
@@ -29,9 +31,11 @@ __version__ = "0.1.0"
 __all__ = [
     "ActscopeError",
     "Comparison",
+    "Estimate",
     "RecordedLayer",
     "Recording",
     "compare",
+    "estimate",
     "extract",
     "merge",
     "open",
@@ -46,6 +50,8 @@ __all__ = [
 _LOADED_ON_USE = {
     "compare": ("actscope.comparing.comparison", "compare"),
     "Comparison": ("actscope.comparing.result", "Comparison"),
+    "Estimate": ("actscope.estimating", "Estimate"),
+    "estimate": ("actscope.estimating", "estimate"),
     "extract": ("actscope.extraction", "extract"),
     "merge": ("actscope.merging", "merge"),
     "pack": ("actscope.packing", "pack"),

@@ -192,6 +192,11 @@ def _json(data: Any) -> str:
     default=True,
     help="Store the activations; without, their statistics alone, however many samples there are.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what it will cost, from a few timed batches; write nothing.",
+)
 @click.option("--progress/--no-progress", default=None, help="By default on a terminal only.")
 @trust_option
 @backend_option
@@ -223,20 +228,29 @@ def extract(
     source = open_source(data, adapter.inputs(loaded))
 
     def announce(plan: Any) -> None:
-        click.echo(listing.plan_table(plan.tensors, plan.groups, plan.samples) + "\n")
+        if plan.tensors:
+            click.echo(listing.plan_table(plan.tensors, plan.groups, plan.samples))
+        if plan.keeps_statistics:
+            kept = len(plan.unstored) or len(plan.groups)
+            click.echo(f"statistics of {kept} layers, over all samples")
+        click.echo()
 
+    options |= {
+        "layers": list(patterns) or None,
+        "reduce": _reductions(reductions),
+        "gradients": _gradients(gradients, source.labels),
+        "batch_size": int(batch_size) if batch_size.isdigit() else batch_size,
+        "ids": source.ids or None,
+        "labels": source.labels,
+    }
+    shown = options.pop("progress")
+    if options.pop("dry_run"):
+        found = actscope.estimate(loaded, source.data, output, **options)
+        announce(found.plan)
+        click.echo(listing.estimate_lines(found))
+        return
     recording = actscope.extract(
-        loaded,
-        source.data,
-        output,
-        layers=list(patterns) or None,
-        reduce=_reductions(reductions),
-        gradients=_gradients(gradients, source.labels),
-        batch_size=int(batch_size) if batch_size.isdigit() else batch_size,
-        on_plan=announce,
-        ids=source.ids or None,
-        labels=source.labels,
-        **options,
+        loaded, source.data, output, on_plan=announce, progress=shown, **options
     )
     click.echo(listing.recording_summary(recording))
 

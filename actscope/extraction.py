@@ -29,7 +29,7 @@ from actscope.protocol import (
 )
 from actscope.provenance import describe
 from actscope.registry import adapter_for
-from actscope.request import DEFAULT_BATCH_SIZE, Request
+from actscope.request import DEFAULT_BATCH_SIZE, Request, requested
 from actscope.selection import Selection, select
 from actscope.store import schema
 from actscope.store.chunking import SAMPLE, stored_as
@@ -151,12 +151,7 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     path = Path(path)
     if check_recording_output(path, overwrite=overwrite) and batch_size == AUTO:
         batch_size = int(open_recording(path).provenance.get("batch-size", DEFAULT_BATCH_SIZE))
-    if not store and (statistics is False or gradients is not None):
-        raise DataError(
-            "store=False keeps the statistics of activations alone: leave out statistics=False and "
-            "gradients="
-        )
-    request = Request(
+    request = requested(
         layers=layers,
         reduce=reduce,
         dtype=dtype,
@@ -168,7 +163,7 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         store_inputs=store_inputs,
         codec=codec,
         layout=layout,
-        statistics=not store if statistics is None else statistics,
+        statistics=statistics,
         store=store,
     )
     adapter = adapter_for(model)

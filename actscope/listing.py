@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from actscope.protocol import LayerInfo
 from actscope.store import schema
 from actscope.store.reader import RecordedLayer, Recording
 from actscope.store.schema import TensorPlan
+
+if TYPE_CHECKING:
+    from actscope.estimating import Estimate
 
 DIFFERENCE_TITLES = (
     *("layer", "absolute", "relative", "ulps", "rms", "cosine"),
@@ -98,6 +101,28 @@ def plan_table(
     return table([*columns, *sizes], rows) + "\n\n" + closing
 
 
+def estimate_lines(found: "Estimate") -> str:
+    """What a run will cost, in a few lines."""
+    room = "" if found.fits else ", which is too little"
+    lines = [
+        f"{found.samples:,} samples in batches of {found.batch_size}",
+        f"time     about {_duration(found.seconds)}, {found.samples_per_second:,.0f} samples/s",
+        f"disk     {readable_bytes(found.bytes_total)} of "
+        f"{readable_bytes(found.bytes_free)} free{room}",
+        f"memory   {readable_bytes(found.memory)}, however many samples there are",
+    ]
+    if found.done:
+        lines.insert(1, f"goes on after {found.done:,} samples that are there")
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    """Such as `"3.2 s"`, `"12 min"` or `"5.1 h"`."""
+    if seconds < 100:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.2g} min" if seconds < 6000 else f"{seconds / 3600:.3g} h"
+
+
 def _input_name(tensor: TensorPlan) -> str:
     return f"input {tensor.attributes[schema.KEY]}"
 
@@ -140,7 +165,7 @@ def recording_table(recording: Recording) -> str:
             ", ".join(layer.dims),
             shape_text(layer.shape[1:], str(layer.shape[0])),
             layer.logical_dtype,
-            readable_bytes(layer.nbytes),
+            readable_bytes(layer.nbytes) if layer.is_stored else "statistics",
         ]
         for layer in _all_tensors(recording)
     ]
@@ -210,6 +235,7 @@ def _layer_json(layer: RecordedLayer) -> dict[str, Any]:
         "dtype": layer.logical_dtype,
         "data-format": layer.data_format,
         "bytes": layer.nbytes,
+        "statistics-alone": not layer.is_stored,
     }
 
 

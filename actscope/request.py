@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actscope.errors import DataError
 from actscope.objectives import Gradients
 from actscope.planning import Reductions
 from actscope.selection import Selection
@@ -47,6 +48,21 @@ class Request:
             "statistics": self.statistics,
             "store": self.store,
         }
+
+
+def requested(*, statistics: bool | None = None, store: bool = True, **words: Any) -> Request:
+    """A request in the words of `actscope.extract`, with what follows from them.
+
+    Raises:
+        DataError: they contradict each other.
+    """
+    if not store and (statistics is False or words.get("gradients") is not None):
+        raise DataError(
+            "store=False keeps the statistics of activations alone: leave out statistics=False and "
+            "gradients="
+        )
+    kept = not store if statistics is None else statistics
+    return Request(statistics=kept, store=store, **words)
 
 
 def _plain(value: Any) -> Any:
