@@ -173,8 +173,7 @@ def recording_table(recording: Recording) -> str:
 
 
 def _samples_line(recording: Recording) -> str:
-    planned = "an unknown number" if recording.planned is None else f"{recording.planned:,}"
-    parts = [f"{recording.samples:,} of {planned} committed"]
+    parts = [f"{recording.extent} committed"]
     if recording.ids:
         parts.append(f"ids {recording.ids[0]} to {recording.ids[-1]}")
     if recording.labels is not None:

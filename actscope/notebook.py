@@ -62,7 +62,7 @@ def _cells(tensor: RecordedTensor) -> list[str]:
         ", ".join(tensor.dims),
         shape_text(tensor.shape[1:], str(len(tensor))),
         tensor.logical_dtype,
-        readable_bytes(tensor.nbytes),
+        readable_bytes(tensor.nbytes) if tensor.is_stored else "statistics",
     )
     return [escape(cell) for cell in cells]
 
@@ -78,7 +78,7 @@ def _table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def _spread(tensor: RecordedTensor, most: int) -> str:
     """A histogram of the first values of the first sample as SVG; empty where there are none."""
-    if not tensor.recording.is_open or 0 in tensor.shape:
+    if not tensor.recording.is_open or 0 in tensor.shape or not tensor.is_stored:
         return ""
     with np.errstate(over="ignore"):
         values = np.asarray(tensor[first_values(tensor.shape, tensor.dtype.itemsize, most)])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import actscope
+from actscope import render
 from actscope.errors import ActscopeError, DataError, FormatError, ModelError, OutputExistsError
 from actscope.statistics import EDGES
 from actscope.store import checksums, chunking
@@ -128,6 +129,35 @@ def test_they_take_no_room_to_speak_of(tmp_path):
     positions = 8 * (20_000 - 200)
     sizes = [(tmp_path / name).stat().st_size for name in ("alone.h5", "few.h5")]
     assert sizes[0] - sizes[1] < positions + 10_000
+
+
+def test_pictures_and_pages_of_statistics_alone(tmp_path):
+    example = Example(tmp_path / "run.h5")
+    plan = dataclasses.replace(
+        example.plan,
+        keeps_statistics=True,
+        tensors=example.plan.tensors[:1],
+        unstored=example.plan.tensors[1:],
+    )
+    write(example, plan)
+    recording = actscope.open(example.path)
+    render.save(render.top(recording["conv2d"], channels=[0, 2]), tmp_path / "top.png")
+    render.save(render.statistics(recording), tmp_path / "statistics.png")
+    render.save(render.histogram(recording), tmp_path / "histogram.png")
+    actscope.report(recording, tmp_path / "report.html")
+    assert "block/dense" in (tmp_path / "report.html").read_text()
+    assert "statistics" in recording._repr_html_()
+    assert "conv2d" in recording["conv2d"]._repr_html_()
+
+
+def test_a_page_of_a_run_of_unknown_length(tmp_path):
+    data = rows(SAMPLES)
+    with pytest.raises(OSError, match="share is gone"):
+        extract(Model(), stream(data, 100), tmp_path / "run.h5")
+    recording = actscope.open(tmp_path / "run.h5")
+    assert recording.extent.endswith("of an unknown number")
+    actscope.report(recording, tmp_path / "report.html")
+    assert "of an unknown number" in (tmp_path / "report.html").read_text()
 
 
 def test_words_that_contradict_each_other(tmp_path):

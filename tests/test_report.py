@@ -247,7 +247,7 @@ def test_a_report_without_inputs_labels_and_samples(tmp_path, example):
     assert "No input that is an image was stored" in found["notes"][0]
     example.write(upto=5)
     found = content(actscope.report(example.path, tmp_path / "part.html"))
-    assert found["notes"] == ["This recording is incomplete: it holds 5 of 12 samples."]
+    assert found["notes"] == ["This recording is incomplete; samples: 5 of 12."]
     nothing = record(tmp_path / "nothing.h5", {"empty": np.zeros((2, 3, 0), np.float32)})
     found = content(actscope.report(nothing, tmp_path / "nothing.html"))
     assert layer(found, "empty")["pictures"] == []

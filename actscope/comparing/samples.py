@@ -113,10 +113,7 @@ def _problems(a: Recording, b: Recording, *, same_inputs: bool) -> Iterator[str]
 
 
 def _length(recording: Recording) -> str:
-    if recording.complete:
-        return f"{recording.samples:,}"
-    planned = "an unknown number" if recording.planned is None else f"{recording.planned:,}"
-    return f"{recording.samples:,} of {planned}"
+    return f"{recording.samples:,}" if recording.complete else recording.extent
 
 
 def _fed_alike(a: Recording, b: Recording) -> bool:

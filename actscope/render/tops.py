@@ -139,9 +139,10 @@ def tiles_of(layer: RecordedLayer, channel: int) -> list[Tile]:
 
 
 def _tile(layer: RecordedLayer, sample: int, channel: int, value: float) -> Tile:
-    subject = take_sample(layer, sample)
+    # Where only statistics were recorded there is nothing to lay over the inputs.
+    subject = take_sample(layer if layer.is_stored else layer.recording.inputs[0], sample)
     picture = shrunk(as_picture(find_input(layer, subject, None)), _LARGEST_PICTURE)
-    heat = channel_map(subject, channel)
+    heat = channel_map(subject, channel) if layer.is_stored else None
     if heat is not None:
         heat = resized(heat[np.newaxis], picture.shape[:2], "bilinear")[0]
     label = f"label {subject.label}" if subject.label else ""

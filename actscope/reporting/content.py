@@ -90,7 +90,7 @@ def _provenance(recording: Recording) -> list[list[str]]:
         "dtype policy": origin.get("dtype-policy"),
         "created": origin.get("created"),
         "written by actscope": origin.get("actscope"),
-        "samples": f"{recording.samples:,} of {recording.planned:,} committed",
+        "samples": f"{recording.extent} committed",
         "inputs": ", ".join(
             f"{tensor.name} {shape_text(tensor.shape[1:], str(len(tensor)))} {tensor.logical_dtype}"
             for tensor in recording.inputs
@@ -103,8 +103,7 @@ def _notes(recording: Recording, thumbnails: Data, layers: Sequence[Data]) -> li
     """What a reader must know that nothing else on the page says."""
     notes = []
     if not recording.complete:
-        missing = f"{recording.samples:,} of {recording.planned:,} samples"
-        notes.append(f"This recording is incomplete: it holds {missing}.")
+        notes.append(f"This recording is incomplete; samples: {recording.extent}.")
     if not _image_input(recording):
         notes.append("No input that is an image was stored, so samples are shown by name only.")
     elif set(map(str, _top_positions(layers))) - set(thumbnails):

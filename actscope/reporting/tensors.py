@@ -52,12 +52,16 @@ def tensor_data(tensor: RecordedLayer, positions: Sequence[int], most: int) -> D
     concerns = concerns_of(statistics, whole.noun, gradient=tensor.is_gradient)
     described["concerns"] = [asdict(concern) for concern in concerns]
     described["top"] = top_data(tensor.recording, statistics, strength, whole.noun)
+    if not tensor.is_stored:
+        return described
     first = _unknown_first(statistics, strength)
     described.update(_pictures(tensor, positions, pictures.kept(whole, first), most))
     return described
 
 
 def _maps(tensor: RecordedLayer, position: int) -> Maps:
+    if not tensor.is_stored:  # of such a layer only the channels are known
+        return arrange(np.zeros(tensor.shape[1:], np.float32), tensor.dims[1:])
     subject = take_sample(tensor, position)
     return arrange(subject.values, subject.axes)
 

@@ -236,6 +236,12 @@ class Recording(Mapping[str, RecordedLayer]):
         return self._structure.is_finished
 
     @property
+    def extent(self) -> str:
+        """How far it got, such as `"7 of 12"`."""
+        planned = "an unknown number" if self.planned is None else f"{self.planned:,}"
+        return f"{self.samples:,} of {planned}"
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """The committed samples' names, such as file names; empty where none were given."""
         return self._structure.ids[: self.samples]
