@@ -12,7 +12,7 @@ from actscope.store import schema
 from actscope.store.checksums import SLOTS, checksum, covering
 from actscope.store.findings import Finding
 from actscope.store.guarded import UNREADABLE
-from actscope.store.journal import Journal
+from actscope.store.journal import MAGIC, Journal
 from actscope.store.rows import open_rows
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
 from actscope.store.structure import Structure, read_structure
@@ -46,8 +46,17 @@ def _check_journal(path: Path, structure: Structure, journal: Journal) -> list[F
         planned = 0 if structure.is_open_ended else structure.samples
         stored = list(read_checksums(file, planned))
     found: list[Finding] = []
+    if MAGIC in bytes(journal.content[journal.end + 1 :]):
+        problem = (
+            f"the entry at byte {journal.end:,} of the journal is damaged: rows after it are lost"
+        )
+        found.append(Finding("/", problem))
     for sums in stored:
         blocks = journal.blocks.get(sums.tensor, [])
+        expected = structure.rows // sums.rows_per_block
+        if len(blocks) < expected or len(blocks) > expected + 1:
+            problem = f"the journal has {len(blocks):,} checksums for {expected:,} blocks"
+            found.append(Finding(sums.tensor, problem))
         known = replace(sums, entries=(*sums.entries[:SLOTS], *blocks))
         # The rows of the open block have a checksum of their own in the journal.
         full = len(blocks) * sums.rows_per_block

@@ -23,6 +23,9 @@ CODECS = (NONE, "gzip", "zstd")
 SHUFFLE, DEFLATE, ZSTD = 2, 1, 32015
 """Numbers of HDF5's filters; that of zstd is the registered one."""
 
+PIPELINES = ((), (SHUFFLE,), (DEFLATE,), (ZSTD,), (SHUFFLE, DEFLATE), (SHUFFLE, ZSTD))
+"""The sequences of filters that are read, in the order in which a writer applies them."""
+
 _LEVEL = 1
 _DAMAGED = (zstandard.ZstdError, cast(type[Exception], IsalError))  # its stub says instance
 _WIDTHS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}

@@ -14,9 +14,10 @@ import numpy as np
 
 from actscope.errors import FormatError
 from actscope.store import schema
-from actscope.store.codecs import DEFLATE, SHUFFLE, ZSTD
+from actscope.store.codecs import PIPELINES
 
-MAXIMUM_CHUNK = 64 * 2**20
+MAXIMUM_CHUNK = 32 * 2**20
+"""Bytes of a chunk, decoded; writers make none that is larger."""
 
 UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 """What h5py raises for a file that is damaged."""
@@ -107,7 +108,7 @@ def summary(dataset: h5py.HLObject, path: Path) -> dict[str, Any] | None:
     attribute.read(content)
     try:
         found = json.loads(content.item())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{where} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise FormatError(f"{where} is not a JSON object")
@@ -151,6 +152,23 @@ _WRAPPERS: dict[type, Any] = {
     h5py.h5g.GroupID: h5py.Group,
     h5py.h5t.TypeID: h5py.Datatype,
 }
+
+
+def tensor_at(
+    file: h5py.File, place: str, path: Path
+) -> tuple[h5py.Dataset, tuple[int, ...], tuple[int, ...]]:
+    """What `tensor_dataset` gives for the dataset at an absolute path such as `/layers/x/output`.
+
+    Each step is looked at by itself: HDF5 would follow a link in the middle of a path.
+
+    Raises:
+        FormatError: it is missing, stands elsewhere, or is stored in another way.
+    """
+    *groups, name = place.strip("/").split("/")
+    group: h5py.Group = file
+    for step in groups:
+        group = member(group, step, h5py.Group, path)
+    return tensor_dataset(group, name, path)
 
 
 def plain_dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
@@ -212,9 +230,11 @@ def tensor_dataset(
         _check_bytes(dataset, where)
         return dataset, (), ()
     chunk = tuple(creation.get_chunk())
+    if len(chunk) != dataset.id.rank or 0 in chunk:
+        raise FormatError(f"{where} has {dataset.id.rank} axes and chunks of the shape {chunk}")
     stored = prod(chunk) * dataset.id.get_type().get_size()
     if stored > MAXIMUM_CHUNK:
         raise FormatError(f"{where} has chunks of {stored:,} bytes, more than {MAXIMUM_CHUNK:,}")
-    if set(pipeline) - {SHUFFLE, DEFLATE, ZSTD} or len(pipeline) > 2:
+    if pipeline not in PIPELINES:
         raise FormatError(f"{where} is stored with the filters {pipeline}, which are not read")
     return dataset, chunk, pipeline

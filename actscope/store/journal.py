@@ -16,14 +16,16 @@ from typing import Any
 import numpy as np
 from isal.isal_zlib import crc32
 
-from actscope.errors import FormatError
+from actscope.errors import FormatError, first_line
 from actscope.store.checksums import SLOTS
 
 MAGIC = b"actscope"
 _HEADER = struct.Struct("<8sIQQ")
 
-MAXIMUM_WORDS = 2**30
+MAXIMUM_WORDS = 2**26
 """Bytes of an entry's JSON text; a million chunks take about 30 MB."""
+
+MAXIMUM_NUMBER = 2**63 - 1
 
 
 def partial_path(path: Path) -> Path:
@@ -195,10 +197,12 @@ def read_journal(path: Path) -> Journal:
                 journal.state_size = _whole(words["state-size"])
                 journal.state_place = position
             else:
-                _take_in(journal, words, position)
+                _take_in(journal, words, position, len(content))
             journal.end = position + len(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(f"{path}: an entry of the journal is malformed: {error!r}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise FormatError(
+            f"{path}: an entry of the journal is malformed: {first_line(error)[:200]}"
+        ) from error
     if journal is None:
         raise FormatError(f"{path} is not a journal of an actscope recording")
     journal.content = mapped(path)
@@ -225,7 +229,7 @@ def _entries(path: Path) -> Iterator[tuple[dict[str, Any], int, bytes]]:
             yield words, position, content
 
 
-def _take_in(journal: Journal, words: Mapping[str, Any], position: int) -> None:
+def _take_in(journal: Journal, words: Mapping[str, Any], position: int, payload: int) -> None:
     rows = _whole(words["rows"])
     if rows < journal.rows:
         raise ValueError(f"{rows} rows after {journal.rows}")
@@ -241,14 +245,17 @@ def _take_in(journal: Journal, words: Mapping[str, Any], position: int) -> None:
         table.update((_whole(n), Placed(_whole(at), _whole(size))) for n, at, size in placed)
     for dataset, sums in words["blocks"].items():
         journal.blocks.setdefault(dataset, []).extend(map(_whole, sums))
+    end = position + payload
     for dataset, first, count, size in words["tails"]:
         journal.tails.append(
             Tail(str(dataset), _whole(first), _whole(count), position, _whole(size))
         )
         position += size
+    if position != end:
+        raise ValueError(f"the rows in an entry end {abs(position - end)} bytes beside its end")
 
 
 def _whole(value: Any) -> int:
-    if not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} where a whole number is due")
+    if type(value) is not int or not 0 <= value <= MAXIMUM_NUMBER:
+        raise ValueError(f"{str(value)[:80]!r} where a whole number is due")
     return value

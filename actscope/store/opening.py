@@ -14,6 +14,7 @@ import h5py
 from actscope.errors import FormatError, OutputExistsError, ResumeError
 from actscope.store import layout, schema, space
 from actscope.store.checksums import SLOTS, checksum, plan_checksums
+from actscope.store.guarded import UNREADABLE
 from actscope.store.journal import partial_path
 from actscope.store.kept_statistics import KeptState, state_size
 from actscope.store.layout import Offsets
@@ -92,17 +93,28 @@ def check_recording_output(path: Path, *, overwrite: bool) -> int:
 
 def _unfinished(path: Path) -> Structure | None:
     """The structure of an unfinished recording, or None where there is anything else."""
+    if is_unfinished_in_chunks(path):
+        found = _read_damaged_or_not(path)
+        # A finished file of that name was to be replaced, or it is not of this run.
+        in_chunks = not path.exists() or (found.journal is not None and found.journal.replaces)
+        if in_chunks:
+            return found
     try:
-        if is_unfinished_in_chunks(path):
-            found = read_unfinished(path)
-            # A finished file of that name was to be replaced, or it is not of this run.
-            in_chunks = not path.exists() or (found.journal is not None and found.journal.replaces)
-            if in_chunks:
-                return found
         structure = read_structure(path) if path.is_file() else None
     except FormatError:
         return None
     return None if structure is None or structure.is_finished else structure
+
+
+def _read_damaged_or_not(path: Path) -> Structure:
+    """An unfinished recording in chunks, whose rows no new run may throw away unasked."""
+    try:
+        return read_unfinished(path)
+    except (FormatError, *UNREADABLE) as error:
+        raise FormatError(
+            f"{path}: the unfinished recording there cannot be gone on with ({error}): choose "
+            "another name, or start anew (overwrite=True, --overwrite)"
+        ) from error
 
 
 def open_target(path: Path, plan: RecordingPlan, *, overwrite: bool) -> Target:

@@ -1,6 +1,5 @@
 """Finds the chunks of a finished recording: where HDF5 put them, as far as that can be believed."""
 
-from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from actscope.dtypes import itemsize
 from actscope.errors import FormatError
 from actscope.store import guarded
 from actscope.store.chunking import grid
+from actscope.store.coverage import check_apart
 from actscope.store.journal import Placed
 from actscope.store.structure import StoredTensor
 
@@ -19,15 +20,26 @@ def read_places(path: Path, tensor: StoredTensor, rows: int) -> dict[int, Placed
     """Where each chunk of a tensor stands, by its number in C order.
 
     Raises:
-        FormatError: chunks share bytes, reach beyond the file, or are fewer than `rows` rows need.
+        FormatError: chunks share bytes, reach beyond the file, or are fewer than `rows` rows need;
+            or the dataset is not the one any more that was found when the recording was opened.
     """
-    lengths = grid((1, *tensor.shape), tensor.chunk)[1:]
+    lengths = grid(tensor.shape, tensor.chunk[1:])
+    where = f"{path}: {tensor.dataset}"
     places: dict[int, Placed] = {}
-    size = path.stat().st_size
+    size = path.stat().st_size if path.exists() else 0
+    left = size
 
     def take(chunk: Any) -> None:
+        nonlocal left
         if chunk.filter_mask:
-            raise FormatError(f"{path}: a chunk of {tensor.dataset} leaves out filters")
+            raise FormatError(
+                f"{where}: filters were left out for the chunk at {chunk.chunk_offset}"
+            )
+        left -= chunk.size
+        if left < 0 or chunk.size < 1:  # before a long list of them is kept
+            raise FormatError(
+                f"{where}: its chunks have more bytes than the file, or none: damaged"
+            )
         index = [at // n for at, n in zip(chunk.chunk_offset, tensor.chunk, strict=True)]
         number = index[0] * prod(lengths)
         if lengths:
@@ -36,33 +48,39 @@ def read_places(path: Path, tensor: StoredTensor, rows: int) -> dict[int, Placed
 
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            layer, _, name = tensor.dataset.rpartition("/")
-            group = guarded.group_at(file, layer, path)
-            dataset, chunk, pipeline = guarded.tensor_dataset(group, name, path)
-            same = (dataset.id.shape[1:], chunk, pipeline) == (
-                tensor.shape,
-                tensor.chunk,
-                tensor.pipeline,
-            )
-            if not same:
-                raise FormatError(f"{path}: {tensor.dataset} has changed since it was opened")
+            dataset, chunk, pipeline = guarded.tensor_at(file, tensor.dataset, path)
+            _check_same(dataset, (chunk, pipeline), tensor, rows, path)
             dataset.id.chunk_iter(take)
     except FormatError:
         raise
     except guarded.UNREADABLE as error:
         raise FormatError(f"{path}: the chunks of {tensor.dataset}: {error}") from error
-    _check(path, tensor, places, size)
+    check_apart(where, places.values(), size)
     if len(places) < prod(grid((rows, *tensor.shape), tensor.chunk)):
         raise FormatError(
-            f"{path}: {tensor.dataset} has {len(places):,} chunks, fewer than its {rows:,} rows of "
+            f"{where} has {len(places):,} chunks, fewer than its {rows:,} rows of "
             f"shape {tensor.shape} need: it is damaged"
         )
     return places
 
 
-def _check(path: Path, tensor: StoredTensor, places: dict[int, Placed], size: int) -> None:
-    ordered = sorted((placed.offset, placed.offset + placed.size) for placed in places.values())
-    if ordered and ordered[-1][1] > size:
-        raise FormatError(f"{path}: a chunk of {tensor.dataset} reaches beyond the end: truncated")
-    if any(start < end for (_, end), (start, _) in pairwise(ordered)):
-        raise FormatError(f"{path}: chunks of {tensor.dataset} share bytes: it is damaged")
+def _check_same(
+    dataset: h5py.Dataset,
+    stored: tuple[tuple[int, ...], tuple[int, ...]],
+    tensor: StoredTensor,
+    rows: int,
+    path: Path,
+) -> None:
+    """Refuse a dataset that was put in the place of the one that was looked at."""
+    count, *shape = dataset.id.shape or (0,)
+    width = dataset.id.get_type().get_size()
+    found = (tuple(shape), width, *stored)
+    if count < rows or found != (
+        tensor.shape,
+        itemsize(tensor.dtype),
+        tensor.chunk,
+        tensor.pipeline,
+    ):
+        raise FormatError(
+            f"{path}: {tensor.dataset} has changed since it was opened: open it again"
+        )

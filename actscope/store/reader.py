@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actscope.dtypes import raw_dtype, widened
-from actscope.errors import ActscopeError, FormatError, MissingFileError, UnknownLayerError, nearest
+from actscope.errors import ActscopeError, FormatError, UnknownLayerError, nearest
 from actscope.protocol import Array
 from actscope.statistics import Statistics, statistics_of
 from actscope.store.rows import Rows, open_rows
@@ -23,7 +23,7 @@ from actscope.store.stored_statistics import read_statistics
 from actscope.store.structure import (
     StoredTensor,
     Structure,
-    is_unfinished_in_chunks,
+    check_exists,
     read_structure,
 )
 
@@ -213,8 +213,7 @@ class Recording(Mapping[str, RecordedLayer]):
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.exists() and not is_unfinished_in_chunks(path):
-            raise MissingFileError(f"{path} does not exist")
+        check_exists(path)
         self.path = path.resolve()
         self._structure = read_structure(path)
         self._open = True
@@ -355,7 +354,7 @@ class Recording(Mapping[str, RecordedLayer]):
 def _parse_provenance(structure: Structure, path: Path) -> dict[str, Any]:
     try:
         parsed = json.loads(structure.provenance)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: the attribute 'provenance' is not JSON: {error}") from error
     if not isinstance(parsed, dict):
         raise FormatError(f"{path}: the attribute 'provenance' is not a JSON object")

@@ -14,16 +14,25 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from actscope.dtypes import raw_dtype
+from actscope.dtypes import itemsize, raw_dtype
 from actscope.errors import FormatError
 from actscope.protocol import Array
 from actscope.store.chunking import grid
 from actscope.store.codecs import decode
+from actscope.store.coverage import tails_from
 from actscope.store.journal import Journal, Placed, mapped
 from actscope.store.placing import read_places
 from actscope.store.structure import StoredTensor, Structure
 
 CHUNKS_WORTH_THREADS = 4
+
+DECODING_BYTES = 96 * 2**20
+"""What decoding may take in memory, beside what comes out; a chunk needs three times its size."""
+
+ALWAYS_READ = 64 * 2**20
+LARGEST_EXPANSION = 64
+"""More than `ALWAYS_READ` bytes are not decoded at once of a file that is this much smaller:
+a few kilobytes of a hostile file decode to all of the memory."""
 
 
 class Rows(Protocol):
@@ -58,7 +67,13 @@ class MappedRows:
         dtype = raw_dtype(self.tensor.dtype)
         if prod(shape) == 0:
             return np.empty(shape, dtype)
-        return np.memmap(self.path, dtype, "r", self.tensor.offset, shape)
+        try:
+            return np.memmap(self.path, dtype, "r", self.tensor.offset, shape)
+        except (OSError, ValueError) as error:
+            raise FormatError(
+                f"{self.path}: {self.tensor.dataset} is not where it was when the recording was "
+                f"opened: {error}"
+            ) from error
 
     def __getitem__(self, key: Any) -> Array:
         return np.array(self.mapped[key])
@@ -122,7 +137,7 @@ class ChunkedRows:
     def _gathered(self, rows: Array, reach: Sequence[range]) -> Array:
         """The rows with these numbers, of them the part within `reach`: `(len(rows), ...)`."""
         shape = tuple(map(len, reach))
-        self._check_places()
+        self._check_size(len(rows) * prod(shape) * itemsize(self.tensor.dtype))
         out = np.empty((len(rows), *shape), raw_dtype(self.tensor.dtype))
         if out.size == 0:
             return out
@@ -141,17 +156,25 @@ class ChunkedRows:
             band, wanted, place = task
             self._fill(out, wanted, rows[wanted] - band * length, (band, *place), reach)
 
-        if len(tasks) < CHUNKS_WORTH_THREADS:
+        width = prod(self.tensor.chunk) * itemsize(self.tensor.dtype)
+        threads = min(os.cpu_count() or 1, DECODING_BYTES // (3 * width))
+        if len(tasks) < CHUNKS_WORTH_THREADS or threads < 2:
             for task in tasks:
                 fill(task)
         else:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
+            with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(fill, tasks))
         return out
 
-    def _check_places(self) -> None:
-        """Look for the chunks before anything is made of the size that is declared."""
+    def _check_size(self, wanted: int) -> None:
+        """Look at what the file stores before anything is made of the size that it declares."""
         _ = self._places
+        stored = len(self._content)
+        if wanted > ALWAYS_READ + LARGEST_EXPANSION * stored:
+            raise FormatError(
+                f"{self.path}: {self.tensor.dataset} would decode to {wanted:,} bytes, from a file "
+                f"of {stored:,}: where that is right, read fewer rows at once"
+            )
 
     def _reached(self, reach: Sequence[range]) -> list[int]:
         """Along each inner axis, how many chunks the reach touches."""
@@ -197,11 +220,11 @@ class ChunkedRows:
         stored = self._content[placed.offset : placed.offset + placed.size]
         if len(stored) < placed.size:
             raise FormatError(f"{where}: it reaches beyond the end of the file: truncated")
+        self._recent.clear()  # first, since it can be large
         try:
             chunk = decode(stored, tensor.pipeline, tensor.chunk, raw_dtype(tensor.dtype))
         except FormatError as error:
             raise FormatError(f"{where}: {error}") from error
-        self._recent.clear()
         self._recent[index] = chunk
         return chunk
 
@@ -214,19 +237,12 @@ def tail_rows(journal: Journal, tensor: StoredTensor, first: int) -> Array:
     """
     dtype = raw_dtype(tensor.dtype)
     rows = np.empty((journal.rows - first, *tensor.shape), dtype)
-    known = 0
-    for tail in journal.tails:
-        if tail.dataset != tensor.dataset or tail.first + tail.rows <= first:
-            continue
-        place = tail.first - first
-        if place > known or tail.size != tail.rows * tensor.bytes_per_sample or place < 0:
-            break
+    for tail in tails_from(journal, tensor, first):
         content = journal.content[tail.position : tail.position + tail.size]
-        taken = np.frombuffer(content, dtype).reshape(tail.rows, *tensor.shape)
-        rows[place : place + tail.rows] = taken[: len(rows) - place]
-        known = place + tail.rows
-    if known < len(rows):
-        raise FormatError(f"{tensor.dataset} lacks rows that are committed: the journal is damaged")
+        place = tail.first - first
+        rows[place : place + tail.rows] = np.frombuffer(content, dtype).reshape(
+            tail.rows, *tensor.shape
+        )
     return rows
 
 

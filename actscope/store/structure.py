@@ -6,6 +6,7 @@ are looked at before they are read. What passes is plain data; values are read e
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from io import BytesIO
@@ -18,9 +19,10 @@ import h5py
 import numpy as np
 
 from actscope.dtypes import STORABLE, itemsize
-from actscope.errors import FormatError
+from actscope.errors import FormatError, MissingFileError
 from actscope.protocol import Array
 from actscope.store import guarded, schema
+from actscope.store.coverage import check_journal
 from actscope.store.findings import Finding
 from actscope.store.journal import (
     Journal,
@@ -123,6 +125,23 @@ def is_unfinished_in_chunks(path: Path) -> bool:
     return journal.rows > 0 and chunks_path(path, journal.generation).exists()
 
 
+def check_exists(path: Path) -> None:
+    """Refuse the path of a recording of which there is nothing, or nothing that can be read.
+
+    Raises:
+        MissingFileError: neither the file is there nor an unfinished recording of that name.
+        FormatError: there is one, and it is damaged.
+    """
+    if path.exists() or is_unfinished_in_chunks(path):
+        return
+    if is_journal(partial_path(path)):
+        journal = read_journal(partial_path(path))
+        chunks = chunks_path(path, journal.generation)
+        if journal.rows and not chunks.exists() and not path.exists():
+            raise FormatError(f"{path} is not finished, and its rows are lost: {chunks} is missing")
+    raise MissingFileError(f"{path} does not exist")
+
+
 def read_structure(path: Path) -> Structure:
     """Read and check everything in the file but the rows.
 
@@ -135,7 +154,8 @@ def read_structure(path: Path) -> Structure:
         raise FormatError(f"{path} is a folder, not an actscope recording")
     try:
         if not path.exists() and is_unfinished_in_chunks(path):
-            return read_unfinished(path)
+            with suppress(FileNotFoundError):  # it was finished in between
+                return read_unfinished(path)
         with h5py.File(path, "r", locking="best-effort") as file:
             return _read(file, path)
     except FormatError:
@@ -153,12 +173,16 @@ def read_unfinished(path: Path) -> Structure:
         FormatError: the journal is damaged.
     """
     journal = read_journal(partial_path(path))
-    journal.encoded = mapped(chunks_path(path, journal.generation))
+    chunks = chunks_path(path, journal.generation)
+    if chunks.is_symlink():
+        raise FormatError(f"{chunks} is a link to another file, which is not followed")
+    journal.encoded = mapped(chunks)
     with h5py.File(BytesIO(journal.skeleton), "r") as file:
         planned = _read(file, path)
     samples = journal.rows if journal.is_open_ended else planned.samples
     if journal.rows > samples:
         raise FormatError(f"{path}: {journal.rows} rows are committed of {samples}: damaged")
+    check_journal(str(path), journal, planned.tensors)
     return replace(planned, rows=journal.rows, samples=samples, journal=journal)
 
 

@@ -11,12 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from actscope.errors import FormatError, MissingFileError
+from actscope.errors import FormatError
 from actscope.store.checking import check
 from actscope.store.findings import Finding
 from actscope.store.journal import partial_path
 from actscope.store.reader import open_recording
-from actscope.store.structure import is_unfinished_in_chunks, structure_findings
+from actscope.store.structure import check_exists, structure_findings
 
 SECONDS = 60
 BYTES_PER_SECOND = 50 * 2**20
@@ -31,12 +31,13 @@ def verify(path: str | Path) -> list[Finding]:
         MissingFileError: there is no such file.
     """
     path = Path(path)
-    unfinished = not path.exists() and is_unfinished_in_chunks(path)
-    if not path.exists() and not unfinished:
-        raise MissingFileError(f"{path} does not exist")
+    try:
+        check_exists(path)
+    except FormatError as error:
+        return [Finding("/", str(error).removeprefix(f"{path}: "))]
     if path.is_dir():
         return [Finding("/", f"{path} is a folder, not an actscope recording")]
-    size = (partial_path(path) if unfinished else path).stat().st_size
+    size = (path if path.exists() else partial_path(path)).stat().st_size
     command = [sys.executable, "-m", __name__, str(path), str(MEMORY + size)]
     seconds = SECONDS + size / BYTES_PER_SECOND
     try:
