@@ -3,41 +3,73 @@
 from pathlib import Path
 
 import h5py
+import hdf5plugin  # noqa: F401 - gives HDF5 its zstd
 import numpy as np
 import pytest
 
 import actscope
+from actscope.store import schema
+from actscope.store.writers import open_writer
 from make_recording import arrays, image
+from numpy_model import Model, extract, rows
+from recordings import output_info
 
 KEPT = sorted((Path(__file__).parent / "data").glob("recording-*.h5"))
 
 
 def read(path):
-    """A reader written from docs/format.md: `{(path, call, index): array}`."""
+    """A reader written from docs/format.md, with h5py alone: a dict of all that is recorded."""
     found = {}
     with h5py.File(path, "r") as file:
         assert file.attrs["encoding-type"] == "actscope"
         assert file.attrs["encoding-version"].split(".")[0] == "1"
         rows = file["rows"][0]
+        for name, dataset in file["samples"].items():
+            if name in ("id", "label", "epoch"):
+                values = dataset[:rows]
+                found[name] = np.char.decode(values) if values.dtype.kind == "S" else values
+            elif dataset.attrs.get("encoding-type") == "input":
+                found["input", dataset.attrs["key"]] = dataset[:rows]
         for group in file["layers"].values():
-            for dataset in group.values():
-                if dataset.attrs.get("encoding-type") == "activation":
-                    key = (group.attrs["path"], dataset.attrs["call"], dataset.attrs["index"])
-                    found[tuple(map(str, key))] = dataset[:rows]
+            for name, member in group.items():
+                if name.partition("_")[0] == "statistics" and rows == len(file["sample"]):
+                    found[name, group.attrs["path"]] = member["mean"][:]
+                elif name.partition("_")[0] in ("output", "gradient"):
+                    words = [member.attrs[word] for word in ("call", "index", "key", "reduction")]
+                    kind = member.attrs["encoding-type"]
+                    values = member[:rows]  # bfloat16 comes as float32
+                    if member.attrs["dtype"] == "bool":
+                        values = values.astype(bool)
+                    found[kind, group.attrs["path"], *map(str, words)] = values
+    return found
+
+
+def opened(path):
+    """The same as `actscope.open` has it."""
+    recording = actscope.open(path)
+    columns = {"id": recording.ids, "label": recording.labels, "epoch": recording.epochs}
+    found = {name: np.array(values) for name, values in columns.items() if values is not None}
+    if not recording.ids:
+        del found["id"]
+    found |= {("input", tensor.name): tensor[:] for tensor in recording.inputs}
+    for output in (output for name in recording for output in recording.outputs(name)):
+        words = (str(output.call), str(output.index), output.key, output.reduction)
+        kept = recording.kept_statistics(output._tensor)
+        if kept is not None and recording.complete:
+            name = output._tensor.dataset.rpartition("/")[2].replace("output", "statistics")
+            found[name, output.path] = kept.mean
+        if output.is_stored:
+            found["activation", output.path, *words] = output[:]
+        if output.gradient is not None:
+            found["gradient", output.path, *words] = output.gradient[:]
     return found
 
 
 def agrees_with_actscope(path):
-    by_hand = read(path)
-    recording = actscope.open(path)
-    opened = {
-        (output.path, str(output.call), str(output.index)): output[:]
-        for name in recording
-        for output in recording.outputs(name)
-    }
-    assert opened.keys() == by_hand.keys()
+    by_hand, by_actscope = read(path), opened(path)
+    assert by_actscope.keys() == by_hand.keys()
     for key, array in by_hand.items():
-        np.testing.assert_array_equal(opened[key], array)
+        np.testing.assert_array_equal(by_actscope[key], array)
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
@@ -73,3 +105,43 @@ def test_a_fresh_recording_agrees_too(example):
 
 def test_an_unfinished_one_too(example):
     agrees_with_actscope(example.write(upto=7))
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd", "none"])
+@pytest.mark.parametrize("layout", ["sample", "channel"])
+def test_recordings_in_chunks_too(example, codec, layout):
+    actscope.pack(example.write(), example.path.parent / "packed.h5", codec=codec, layout=layout)
+    agrees_with_actscope(example.path.parent / "packed.h5")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {},
+        {"statistics": True},
+        {"store": False},
+        {"codec": "gzip", "statistics": True, "labels": range(23)},
+    ],
+    ids=str,
+)
+def test_what_extract_makes_too(tmp_path, words):
+    extract(Model(), rows(23), tmp_path / "run.h5", **words)
+    agrees_with_actscope(tmp_path / "run.h5")
+
+
+def test_reductions_gradients_and_epochs_too(tmp_path):
+    outputs = [
+        output_info("conv2d", (4,), 0, reduction="mean", unreduced_shape=(6, 6, 4)),
+        output_info("conv2d", (4,), 0, reduction="mean", is_gradient=True),
+        output_info("conv2d", (4,), 0, reduction="max", unreduced_shape=(6, 6, 4)),
+        output_info("lstm", (5,), 1, index=1, key="state"),
+    ]
+    tensors, groups = schema.plan_layers(outputs)
+    epochs = np.repeat(np.array([1, 2], np.int64), 3)
+    plan = schema.RecordingPlan(6, tuple(tensors), groups, "{}", epochs=epochs)
+    random = np.random.default_rng(0)
+    with open_writer(tmp_path / "run.h5", plan) as writer:
+        writer.append([random.random((6, *tensor.shape), np.float32) for tensor in tensors])
+        writer.complete()
+    agrees_with_actscope(tmp_path / "run.h5")
+    assert len(read(tmp_path / "run.h5")) == 5
