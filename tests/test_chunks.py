@@ -15,40 +15,19 @@ import actscope
 from actscope.errors import DataError, DiskFullError, FormatError, OutputExistsError, ResumeError
 from actscope.store import checksums, chunking, disk
 from actscope.store.chunked_writer import ChunkedWriter
-from actscope.store.chunking import chunk_shape, chunks_of, in_chunks, places
+from actscope.store.chunking import chunk_shape, chunks_of, places
 from actscope.store.codecs import CODECS, decode, encode, filters
 from actscope.store.schema import TensorPlan
 from actscope.store.writer import Writer
+from chunked_recordings import chunked, small_blocks, write
 from numpy_model import Model, extract, rows
 from recordings import Example
 
-BLOCK = 1500
-
 
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(checksums, "BLOCK_BYTES", BLOCK)
-    monkeypatch.setattr(chunking, "BLOCK_BYTES", BLOCK)
-    monkeypatch.setattr(chunking, "BAND_BYTES", 8 * BLOCK)
-
-
-def chunked(example, codec="zstd", layout="sample", known=True):
-    samples = example.samples if known else None
-    tensors = in_chunks(example.plan.tensors, layout, samples)
-    words = {} if known else {"samples": 0, "is_open_ended": True, "ids": (), "labels": None}
-    return dataclasses.replace(example.plan, tensors=tensors, codec=codec, **words)
-
-
-def write(example, plan, upto=None, step=5, **words):
-    with ChunkedWriter(example.path, plan, **words) as writer:
-        upto = upto or example.samples
-        for start in range(writer.committed, upto, step):
-            writer.append(example.rows(start, min(start + step, upto)))
-        if upto == example.samples:
-            writer.complete()
-        else:
-            writer.commit()
-    return example.path
+def blocks():
+    with small_blocks():
+        yield
 
 
 def check_content(example, count):

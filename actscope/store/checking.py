@@ -15,7 +15,7 @@ from actscope.store.guarded import UNREADABLE
 from actscope.store.journal import MAGIC, Journal
 from actscope.store.rows import open_rows
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
-from actscope.store.structure import Structure, read_structure
+from actscope.store.structure import StoredTensor, Structure, read_structure
 
 
 def check(path: Path) -> list[Finding]:
@@ -72,6 +72,19 @@ def _check(
     if tensor is None:
         yield Finding(sums.name, f"covers {sums.tensor!r}, which is not there")
         return
+    try:
+        yield from _differing(path, structure, tensor, sums, slots)
+    except FormatError as error:
+        yield Finding(tensor.dataset, str(error).removeprefix(f"{path}: "))
+
+
+def _differing(
+    path: Path,
+    structure: Structure,
+    tensor: StoredTensor,
+    sums: StoredChecksums,
+    slots: tuple[int, ...],
+) -> Iterator[Finding]:
     rows = open_rows(path, structure, tensor)
     known = covering(sums.entries, slots, sums.rows_per_block, structure.samples, structure.rows)
     for start, stop, expected in known:

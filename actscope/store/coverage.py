@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_apart(where: str, places: Iterable[Placed], size: int) -> None:
-    """Refuse chunks that share bytes, or reach beyond the `size` bytes of their file.
+    """Refuse chunks that are empty, share bytes, or reach beyond the `size` bytes of their file.
 
     Raises:
         FormatError: they do.
@@ -22,6 +22,8 @@ def check_apart(where: str, places: Iterable[Placed], size: int) -> None:
     ordered = sorted((placed.offset, placed.offset + placed.size) for placed in places)
     if ordered and ordered[-1][1] > size:
         raise FormatError(f"{where}: a chunk reaches beyond the end of the file: truncated")
+    if any(start == end for start, end in ordered):
+        raise FormatError(f"{where}: a chunk has no bytes: it is damaged")
     if any(start < end for (_, end), (start, _) in pairwise(ordered)):
         raise FormatError(f"{where}: chunks share bytes: it is damaged")
 
@@ -66,4 +68,6 @@ def tails_from(journal: Journal, tensor: "StoredTensor", first: int) -> Iterator
         known = max(known, tail.first + tail.rows)
         yield tail
     if known < journal.rows:
-        raise FormatError(f"{tensor.dataset} lacks rows that are committed: the journal is damaged")
+        raise FormatError(
+            f"{journal.path}: {tensor.dataset} lacks rows that are committed: damaged"
+        )

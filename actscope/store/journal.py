@@ -62,6 +62,7 @@ class Journal:
     """All that is committed, gathered from the entries.
 
     Attributes:
+        path: where it stands.
         generation: which file of chunks it speaks of.
         skeleton: the image of an HDF5 file with everything but the rows.
         is_open_ended: whether the number of rows turns out at the end.
@@ -78,6 +79,7 @@ class Journal:
         encoded: those of the file of the chunks.
     """
 
+    path: Path
     generation: int
     skeleton: bytes
     is_open_ended: bool
@@ -188,6 +190,7 @@ def read_journal(path: Path) -> Journal:
         for words, position, content in _entries(path):
             if journal is None:
                 journal = Journal(
+                    path=path,
                     generation=_whole(words["generation"]),
                     skeleton=content,
                     is_open_ended=bool(words["is-open-ended"]),
@@ -201,7 +204,8 @@ def read_journal(path: Path) -> Journal:
             journal.end = position + len(content)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise FormatError(
-            f"{path}: an entry of the journal is malformed: {first_line(error)[:200]}"
+            f"{path}: the entry at byte {journal.end if journal else 0:,} is malformed: "
+            f"{first_line(error)[:200]}"
         ) from error
     if journal is None:
         raise FormatError(f"{path} is not a journal of an actscope recording")

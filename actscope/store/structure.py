@@ -193,6 +193,7 @@ def _read(file: h5py.File, path: Path) -> Structure:
     tensors = tuple(_tensors(file, samples, path, statistics))
     inputs = tuple(_inputs(file, samples, path))
     _check_apart((*inputs, *tensors), samples, path)
+    _check_once(file, (*inputs, *tensors), path)
     return Structure(
         version=version,
         rows=_rows(file, samples, path),
@@ -216,6 +217,7 @@ def structure_findings(path: Path) -> list[Finding]:
     found: list[Finding] = []
     try:
         if not path.exists():  # what there is of it is a journal
+            check_exists(path)
             read_structure(path)
             return []
         with h5py.File(path, "r", locking="best-effort") as file:
@@ -267,6 +269,17 @@ def _check_apart(tensors: Sequence[StoredTensor], samples: int, path: Path) -> N
     for (_, end, name), (start, _, other) in pairwise(placed):
         if start < end:
             raise FormatError(f"{path}: {name} and {other} share bytes of the file: it is damaged")
+
+
+def _check_once(file: h5py.File, tensors: Sequence[StoredTensor], path: Path) -> None:
+    """Refuse a dataset in chunks that stands in two places: hard links give it several names."""
+    names: dict[int, str] = {}
+    for tensor in tensors:
+        if tensor.chunk:
+            address = file.id.links.get_info(tensor.dataset.encode()).u
+            other = names.setdefault(address, tensor.dataset)
+            if other != tensor.dataset:
+                raise FormatError(f"{path}: {other} and {tensor.dataset} are the same dataset")
 
 
 def is_recording(path: Path) -> bool:
