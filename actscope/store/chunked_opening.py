@@ -118,7 +118,8 @@ def _begin(path: Path, plan: RecordingPlan, journal: int, claims: ExitStack) -> 
         layout.skeleton(plan), is_open_ended=plan.is_open_ended, replaces=path.exists()
     )
     size = state_size(layout.statistics_of_plan(plan))
-    end = append_entry(journal, entry + state_entry(size), 0)
+    room = state_entry(size) if size else b""
+    end = append_entry(journal, entry + room, 0)
     state = TargetState(size, end - SLOTS * size)
     return ChunkedTarget(file, surface, 0, journal, end, (), 0, {}, {}, state)
 
