@@ -13,6 +13,7 @@ from actscope.errors import RenderError
 from actscope.render import draw
 from actscope.render.canvas import BESIDE_BARS, prepare
 from actscope.render.labels import NAME_SIZE, name_ticks, plain_title
+from actscope.render.letters import literal
 from actscope.render.words import counted, shorten
 
 _HEIGHT = 3.6
@@ -142,7 +143,7 @@ def _draw_parting(axes: Axes, comparison: Comparison, found: Course) -> None:
     position = names.index(comparison.first_diverging)
     axes.axvline(position, color=_BEYOND_COLOUR, linewidth=0.8, linestyle=":")
     left = position > len(names) / 2
-    axes.annotate(
+    words = axes.annotate(
         f"parts here: {shorten(comparison.first_diverging, _NAME_LETTERS)}",
         (position, found.low),
         xytext=(-4 if left else 4, 8),
@@ -150,9 +151,8 @@ def _draw_parting(axes: Axes, comparison: Comparison, found: Course) -> None:
         ha="right" if left else "left",
         fontsize=NAME_SIZE + 0.5,
         color=_BEYOND_COLOUR,
-        parse_math=False,
-        usetex=False,
     )
+    literal(words)
 
 
 def _name_layers(axes: Axes, layers: tuple[LayerDifference, ...]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -21,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from actscope.errors import RenderError, nearest
 from actscope.render.canvas import Canvas
 from actscope.render.layout import Mosaic
+from actscope.render.letters import literal
 from actscope.render.scale import Scale, not_finite
 from actscope.render.subject import Subject, Values
 from actscope.render.words import details, title
@@ -146,19 +146,16 @@ def draw_numbers(axes: Axes, mosaic: Mosaic, labels: Sequence[str]) -> list[Anno
     for index, label in enumerate(labels):
         top, left = mosaic.corner(index)
         position = (left - 0.5, top - 0.5)
-        texts.append(
-            axes.annotate(
-                label,
-                position,
-                xytext=(0, 1.5),
-                textcoords="offset points",
-                fontsize=_NUMBER_SIZE,
-                color=_INK,
-                in_layout=False,
-                parse_math=False,
-                usetex=False,
-            )
+        number = axes.annotate(
+            label,
+            position,
+            xytext=(0, 1.5),
+            textcoords="offset points",
+            fontsize=_NUMBER_SIZE,
+            color=_INK,
+            in_layout=False,
         )
+        texts.append(literal(number))
     return texts
 
 
@@ -190,7 +187,6 @@ def draw_words(
     axes: Axes, canvas: Canvas, heading: str, lines: Sequence[str], lift: float = 0.0
 ) -> tuple[Text, Text]:
     """A title and smaller lines below it, drawn literally, `lift` points above the rest."""
-    literally: dict[str, Any] = {"parse_math": False, "usetex": False}
     above = _POINTS_ABOVE + lift
     height = len(lines) * _DETAIL_SIZE * _LINE_HEIGHT
     canvas.grow((lift + height) / 72)
@@ -199,7 +195,6 @@ def draw_words(
         loc="left",
         pad=above + height,
         fontsize=_TITLE_SIZE,
-        **literally,
     )
     smaller = axes.annotate(
         "\n".join(lines),
@@ -211,9 +206,8 @@ def draw_words(
         color=_INK,
         linespacing=_LINE_HEIGHT,
         in_layout=False,
-        **literally,
     )
-    return larger, smaller
+    return literal(larger), literal(smaller)
 
 
 def draw_bars(axes: Axes, values: Values, paint: Paint | None) -> BarContainer:
@@ -260,8 +254,8 @@ def draw_curves(axes: Axes, series: Values) -> list[Line2D]:
 
 def plain_axes(axes: Axes, x_label: str, y_label: str) -> None:
     """Quiet axes for bars, curves and images with axes that mean something."""
-    axes.set_xlabel(x_label, size=_DETAIL_SIZE, parse_math=False, usetex=False)
-    axes.set_ylabel(y_label, size=_DETAIL_SIZE, parse_math=False, usetex=False)
+    literal(axes.set_xlabel(x_label, size=_DETAIL_SIZE))
+    literal(axes.set_ylabel(y_label, size=_DETAIL_SIZE))
     axes.tick_params(labelsize=_TICK_SIZE, width=0.5, length=2.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_linewidth(0.5)

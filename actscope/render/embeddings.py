@@ -15,6 +15,7 @@ from actscope.render import draw
 from actscope.render.canvas import Canvas, picture_size, prepare
 from actscope.render.draw import Paint
 from actscope.render.labels import NAME_SIZE
+from actscope.render.letters import literal
 from actscope.render.principal import Components, Floats, features_of, principal_components
 from actscope.render.scale import scale_for
 from actscope.render.subject import Layer, Named, as_numbers
@@ -208,8 +209,8 @@ def _draw_legend(axes: Axes, names: list[str], enlarged: float) -> None:
         labelspacing=0.4,
     )
     for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set(parse_math=False, usetex=False)
         text.set_text(shorten(name, _LABEL_LETTERS))
+        literal(text)
 
 
 def _draw_heading(axes: Axes, canvas: Canvas, samples: Samples, mapped: int, features: str) -> None:

@@ -8,6 +8,7 @@ from matplotlib.path import Path
 from actscope.errors import RenderError
 from actscope.render import pathway
 from actscope.render.canvas import RESOLUTION
+from actscope.render.letters import literal
 from actscope.render.miniatures import (
     MOST_TILES,
     MOST_VALUES,
@@ -155,7 +156,7 @@ def _write(page: Axes, corner: Point, name: str, shape: str) -> None:
 
 def _put(page: Axes, at: Point, text: str, size: float, colour: str) -> None:
     """A text on the page, drawn literally."""
-    page.text(*at, text, fontsize=size, color=colour, parse_math=False, usetex=False)
+    literal(page.text(*at, text, fontsize=size, color=colour))
 
 
 def _arrow(points: list[Point]) -> FancyArrowPatch:

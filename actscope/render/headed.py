@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure, SubFigure
 
 from actscope.render.canvas import RESOLUTION
+from actscope.render.letters import literal
 
 _HEADING = 0.6
 _LEFT = 0.07
@@ -41,15 +42,8 @@ class HeadedFigure:
         for text, below, size, colour in zip(
             (title, *lines[:1]), _BELOW_TOP, _SIZES, _COLOURS, strict=False
         ):
-            self.top.text(
-                _LEFT / width,
-                1 - below / height,
-                text,
-                fontsize=size,
-                color=colour,
-                parse_math=False,
-                usetex=False,
-            )
+            at = (_LEFT / width, 1 - below / height)
+            literal(self.top.text(*at, text, fontsize=size, color=colour))
 
 
 def headed(

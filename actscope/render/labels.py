@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
+from actscope.render.letters import literal, literal_words
 from actscope.render.words import shorten
 
 NAME_SIZE = 6.5
@@ -17,17 +18,13 @@ def name_ticks(axes: Axes, axis: str, positions: Sequence[int], names: Sequence[
     """Names at `positions` along the axis `"x"`, where they stand upright, or `"y"`."""
     labels = [shorten(name, _NAME_LETTERS) for name in names]
     named = axes.xaxis if axis == "x" else axes.yaxis
-    named.set_ticks(list(positions), labels, parse_math=False, usetex=False)
+    written, words = literal_words(labels)
+    named.set_ticks(list(positions), written, **words)
     axes.tick_params(axis, labelsize=NAME_SIZE, labelrotation=90 if axis == "x" else 0)  # type: ignore[arg-type]
 
 
 def plain_title(axes: Axes, text: str, letters: int, pad: float = 6.0) -> Text:
     """A title of at most `letters` letters, to the left."""
-    return axes.set_title(
-        shorten(text, letters),
-        loc="left",
-        pad=pad,
-        fontsize=_TITLE_SIZE,
-        parse_math=False,
-        usetex=False,
+    return literal(
+        axes.set_title(shorten(text, letters), loc="left", pad=pad, fontsize=_TITLE_SIZE)
     )

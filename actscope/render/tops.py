@@ -16,6 +16,7 @@ from actscope.render.draw import Extent, Paint
 from actscope.render.heat import resized, square_of, square_tokens
 from actscope.render.labels import NAME_SIZE
 from actscope.render.layout import arrange
+from actscope.render.letters import literal
 from actscope.render.pictures import as_picture, find_input, shrunk
 from actscope.render.scale import not_finite, scale_for
 from actscope.render.sheets import default_colours
@@ -188,7 +189,7 @@ def _draw_tile(axes: Axes, tile: Tile, paint: Paint | None, room: Extent, canvas
         draw.draw_marks(axes, not_finite(tile.heat), extent)
     inches = canvas.width / (axes.get_xlim()[1] - axes.get_xlim()[0])
     letters = round(inches * _LETTERS_PER_INCH)
-    axes.annotate(
+    words = axes.annotate(
         "\n".join([f"{tile.value:.3g}", *(shorten(words, letters) for words in tile.words)]),
         (left, bottom),
         xytext=(0, -2),
@@ -197,9 +198,8 @@ def _draw_tile(axes: Axes, tile: Tile, paint: Paint | None, room: Extent, canvas
         fontsize=NAME_SIZE,
         color="0.25",
         in_layout=False,
-        parse_math=False,
-        usetex=False,
     )
+    literal(words)
 
 
 def _draw_bar(

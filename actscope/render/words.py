@@ -1,6 +1,8 @@
 """Says in words what a picture shows: its title and the smaller lines below. Pure: no drawing."""
 
+import unicodedata
 from collections.abc import Iterable
+from itertools import accumulate
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from actscope.render.layout import Maps
 from actscope.render.subject import Subject, Values
 
 _SEPARATOR = " · "
+_JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
 
 
 def title(subject: Subject, width: int) -> str:
@@ -71,12 +74,30 @@ def not_finite_words(values: Values) -> str:
 def shorten(text: str, width: int) -> str:
     """`text` on one line, its middle left out where it is longer than `width` characters."""
     text = "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+        letter if letter.isprintable() or letter in _JOINERS else "\N{REPLACEMENT CHARACTER}"
+        for letter in text
     )
-    if len(text) <= width:
+    if room_of(text) <= width:
         return text
     kept = max(2, width - 1)
-    return text[: kept - kept // 2] + "…" + text[-(kept // 2) :]
+    return _begin(text, kept - kept // 2) + "…" + _begin(text[::-1], kept // 2)[::-1]
+
+
+def room_of(text: str) -> int:
+    """How many letters' room a text takes: Chinese, Japanese, Korean ones and emoji take two."""
+    return sum(_room_of_letter(letter) for letter in text)
+
+
+def _room_of_letter(letter: str) -> int:
+    if unicodedata.category(letter)[0] == "M" or letter in _JOINERS:
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def _begin(text: str, width: int) -> str:
+    """The beginning of `text` that takes at most `width` letters' room."""
+    rooms = accumulate(_room_of_letter(letter) for letter in text)
+    return text[: sum(room <= width for room in rooms)]
 
 
 def wrapped(parts: Iterable[str], width: int) -> list[str]:
@@ -86,7 +107,7 @@ def wrapped(parts: Iterable[str], width: int) -> list[str]:
     """
     lines: list[str] = []
     for part in (shorten(part, width) for part in parts if part):
-        if lines and len(lines[-1] + _SEPARATOR + part) <= width:
+        if lines and room_of(lines[-1] + _SEPARATOR + part) <= width:
             lines[-1] += _SEPARATOR + part
         else:
             lines.append(part)
