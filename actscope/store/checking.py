@@ -33,10 +33,11 @@ def check(path: Path) -> list[Finding]:
         with h5py.File(path, "r", locking="best-effort") as file:
             if schema.CHECKSUMS not in file:
                 return []
-            stored = list(read_checksums(file, structure.samples))
-            slots = read_slots(file)  # after what they speak of: a run may be writing it
+            stored = list(read_checksums(file, structure.samples, path))
+            slots = read_slots(file, path)  # after what they speak of: a run may be writing it
     except (FormatError, *UNREADABLE) as error:
-        return [Finding(f"/{schema.CHECKSUMS}", f"cannot be read: {error}")]
+        problem = str(error).removeprefix(f"{path}: ")
+        return [Finding(f"/{schema.CHECKSUMS}", f"cannot be read: {problem}")]
     return [finding for sums in stored for finding in _check(path, structure, sums, slots)]
 
 
@@ -44,7 +45,7 @@ def _check_journal(path: Path, structure: Structure, journal: Journal) -> list[F
     """The same for a recording in chunks that is not finished: its journal has the checksums."""
     with h5py.File(BytesIO(journal.skeleton), "r") as file:
         planned = 0 if structure.is_open_ended else structure.samples
-        stored = list(read_checksums(file, planned))
+        stored = list(read_checksums(file, planned, path))
     found: list[Finding] = []
     if MAGIC in bytes(journal.content[journal.end + 1 :]):
         problem = (

@@ -164,11 +164,8 @@ def tensor_at(
     Raises:
         FormatError: it is missing, stands elsewhere, or is stored in another way.
     """
-    *groups, name = place.strip("/").split("/")
-    group: h5py.Group = file
-    for step in groups:
-        group = member(group, step, h5py.Group, path)
-    return tensor_dataset(group, name, path)
+    groups, _, name = place.rpartition("/")
+    return tensor_dataset(group_at(file, groups, path), name, path)
 
 
 def plain_dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
@@ -184,6 +181,22 @@ def plain_dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
         raise FormatError(f"{where} is chunked, which it must not be")
     _check_bytes(dataset, where)
     return dataset
+
+
+def plain_numbers(
+    group: h5py.Group, name: str, dtype: str, length: int, path: Path
+) -> tuple[int, ...]:
+    """The whole numbers of a list of that length and dtype.
+
+    Raises:
+        FormatError: it is anything else.
+    """
+    dataset = plain_dataset(group, name, path)
+    if dataset.shape != (length,) or dataset.dtype != dtype:
+        raise FormatError(
+            f"{path}: {dataset.name} is not a plain list of {length} numbers of type {dtype}"
+        )
+    return tuple(int(value) for value in dataset[:])
 
 
 def _own_creation(dataset: h5py.Dataset, path: Path) -> h5py.h5p.PropDCID:

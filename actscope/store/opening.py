@@ -214,9 +214,9 @@ def _go_on(path: Path, plan: RecordingPlan, descriptor: int, found: Structure) -
     if found.journal is not None:
         check_same(path, found, different)
     with h5py.File(path, "r", locking=False) as file:
-        check_same(path, found, [*different, *_other_checksums(file, plan)])
-        slots = read_slots(file)
-        stored = {sums.tensor: sums for sums in read_checksums(file, found.samples)}
+        check_same(path, found, [*different, *_other_checksums(file, plan, path)])
+        slots = read_slots(file, path)
+        stored = {sums.tensor: sums for sums in read_checksums(file, found.samples, path)}
         offsets = layout.offsets_in(file, plan)
         state = read_state(file, path, found.rows) if plan.keeps_statistics else KeptState()
     space.reserve(descriptor, os.fstat(descriptor).st_size, path.parent)
@@ -227,16 +227,18 @@ def _go_on(path: Path, plan: RecordingPlan, descriptor: int, found: Structure) -
     return Target(descriptor, -1, offsets, found.rows, slots, open_blocks, state, False)
 
 
-def _other_checksums(file: h5py.File, plan: RecordingPlan) -> list[str]:
+def _other_checksums(file: h5py.File, plan: RecordingPlan, path: Path) -> list[str]:
     """A clause where the file's checksums are not those that a writer would keep."""
     planned = {
         (f"/{schema.CHECKSUMS}/{s.name}", s.tensor, s.rows_per_block) for s in plan_checksums(plan)
     }
     try:
-        read_slots(file)
-        stored = {(s.name, s.tensor, s.rows_per_block) for s in read_checksums(file, plan.samples)}
+        read_slots(file, path)
+        stored = {
+            (s.name, s.tensor, s.rows_per_block) for s in read_checksums(file, plan.samples, path)
+        }
     except FormatError as error:
-        return [f"checksums: {error}"]
+        return [f"checksums: {str(error).removeprefix(f'{path}: ')}"]
     return [] if stored == planned else ["checksums: not of the blocks that this actscope keeps"]
 
 

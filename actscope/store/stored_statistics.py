@@ -25,10 +25,7 @@ def read_state(file: h5py.File, path: Path, rows: int) -> KeptState:
         FormatError: the file has none that is good for so many rows.
     """
     group = guarded.member(file, schema.STATISTICS, h5py.Group, path)
-    listed = guarded.plain_dataset(group, schema.SLOTS, path)
-    if listed.shape != (SLOTS,) or listed.dtype.kind != "i":
-        raise FormatError(f"{path}: {listed.name} is not a list of {SLOTS} whole numbers")
-    slots = tuple(int(count) for count in listed[:])
+    slots = guarded.plain_numbers(group, schema.SLOTS, "<i8", SLOTS, path)
     if rows not in slots:
         raise FormatError(f"{path} has no statistics for its {rows:,} committed rows: damaged")
     state = guarded.plain_dataset(group, schema.STATE, path)
