@@ -15,7 +15,7 @@ from actscope.errors import FormatError, OutputExistsError, ResumeError
 from actscope.store import layout, schema, space
 from actscope.store.checksums import SLOTS, checksum, plan_checksums
 from actscope.store.guarded import UNREADABLE
-from actscope.store.journal import partial_path
+from actscope.store.journal import Journal, partial_path
 from actscope.store.kept_statistics import KeptState, state_size
 from actscope.store.layout import Offsets
 from actscope.store.locking import open_locked
@@ -27,9 +27,9 @@ from actscope.store.stored_statistics import read_state
 from actscope.store.structure import (
     StoredTensor,
     Structure,
-    is_unfinished_in_chunks,
     read_structure,
     read_unfinished,
+    unfinished_journal,
 )
 
 METADATA_BYTES_PER_TENSOR = 16 * 2**10
@@ -93,11 +93,11 @@ def check_recording_output(path: Path, *, overwrite: bool) -> int:
 
 def _unfinished(path: Path) -> Structure | None:
     """The structure of an unfinished recording, or None where there is anything else."""
-    if is_unfinished_in_chunks(path):
-        found = _read_damaged_or_not(path)
+    journal = unfinished_journal(path)
+    if journal is not None:
+        found = _read_damaged_or_not(path, journal)
         # A finished file of that name was to be replaced, or it is not of this run.
-        in_chunks = not path.exists() or (found.journal is not None and found.journal.replaces)
-        if in_chunks:
+        if journal.replaces or not path.exists():
             return found
     try:
         structure = read_structure(path) if path.is_file() else None
@@ -106,10 +106,10 @@ def _unfinished(path: Path) -> Structure | None:
     return None if structure is None or structure.is_finished else structure
 
 
-def _read_damaged_or_not(path: Path) -> Structure:
+def _read_damaged_or_not(path: Path, journal: Journal) -> Structure:
     """An unfinished recording in chunks, whose rows no new run may throw away unasked."""
     try:
-        return read_unfinished(path)
+        return read_unfinished(path, journal)
     except (FormatError, *UNREADABLE) as error:
         raise FormatError(
             f"{path}: the unfinished recording there cannot be gone on with ({error}): choose "
@@ -152,7 +152,7 @@ def claim_both(
         to go on with.
     """
     partial = claim(partial_path(path), partial_claim, create=True)
-    if not is_unfinished_in_chunks(path):
+    if unfinished_journal(path) is None:
         partial_claim.callback(partial_path(path).unlink, missing_ok=True)
     named = claim(path, named_claim) if path.exists() else -1
     unfinished = None if overwrite else _unfinished(path)

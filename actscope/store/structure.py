@@ -111,18 +111,19 @@ class Structure:
         return tuple(tensor for tensor in every if tensor.is_stored)
 
 
-def is_unfinished_in_chunks(path: Path) -> bool:
-    """Whether there are committed rows of the recording `path` in a journal and chunks.
+def unfinished_journal(path: Path) -> Journal | None:
+    """The journal of the recording `path` where that and chunks hold committed rows, else None.
 
     A journal without its chunks is what is left of a recording that was finished.
     """
     if not is_journal(partial_path(path)):
-        return False
+        return None
     try:
         journal = read_journal(partial_path(path))
     except FormatError:
-        return False
-    return journal.rows > 0 and chunks_path(path, journal.generation).exists()
+        return None
+    has_rows = journal.rows > 0 and chunks_path(path, journal.generation).exists()
+    return journal if has_rows else None
 
 
 def check_exists(path: Path) -> None:
@@ -132,12 +133,14 @@ def check_exists(path: Path) -> None:
         MissingFileError: neither the file is there nor an unfinished recording of that name.
         FormatError: there is one, and it is damaged.
     """
-    if path.exists() or is_unfinished_in_chunks(path):
+    if path.exists():
         return
     if is_journal(partial_path(path)):
         journal = read_journal(partial_path(path))
         chunks = chunks_path(path, journal.generation)
-        if journal.rows and not chunks.exists() and not path.exists():
+        if journal.rows and chunks.exists():
+            return
+        if journal.rows and not path.exists():
             raise FormatError(f"{path} is not finished, and its rows are lost: {chunks} is missing")
     raise MissingFileError(f"{path} does not exist")
 
@@ -153,9 +156,10 @@ def read_structure(path: Path) -> Structure:
     if path.is_dir():
         raise FormatError(f"{path} is a folder, not an actscope recording")
     try:
-        if not path.exists() and is_unfinished_in_chunks(path):
+        journal = None if path.exists() else unfinished_journal(path)
+        if journal is not None:
             with suppress(FileNotFoundError):  # it was finished in between
-                return read_unfinished(path)
+                return read_unfinished(path, journal)
         with h5py.File(path, "r", locking="best-effort") as file:
             return _read(file, path)
     except FormatError:
@@ -166,13 +170,12 @@ def read_structure(path: Path) -> Structure:
         raise FormatError(f"{path} is not an actscope recording: {error}") from error
 
 
-def read_unfinished(path: Path) -> Structure:
+def read_unfinished(path: Path, journal: Journal) -> Structure:
     """What the journal of the recording in chunks at `path` says.
 
     Raises:
         FormatError: the journal is damaged.
     """
-    journal = read_journal(partial_path(path))
     chunks = chunks_path(path, journal.generation)
     if chunks.is_symlink():
         raise FormatError(f"{chunks} is a link to another file, which is not followed")
