@@ -260,6 +260,11 @@ class RunningStatistics:
             top_samples=self._top_samples.copy(),
         )
 
+    @property
+    def nbytes(self) -> int:
+        """How many bytes `dump` gives."""
+        return sum(part.nbytes for part in self._state)
+
     def dump(self) -> bytes:
         """All that is known, as little-endian float64 and int64, for `restore`."""
         return b"".join(part.tobytes() for part in self._state)
@@ -270,11 +275,10 @@ class RunningStatistics:
         Raises:
             FormatError: `state` is not of the length that it has here.
         """
-        expected = sum(part.nbytes for part in self._state)
-        if len(state) != expected:
+        if len(state) != self.nbytes:
             raise FormatError(
                 f"the kept statistics have {len(state):,} bytes where {self.channels:,} channels "
-                f"take {expected:,}: they are of another layer, compute them anew"
+                f"take {self.nbytes:,}: they are of another layer, compute them anew"
             )
         start = 0
         for part in self._state:

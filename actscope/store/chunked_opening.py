@@ -11,8 +11,9 @@ import numpy as np
 
 from actscope.protocol import Array
 from actscope.store import layout, space
-from actscope.store.checksums import SLOTS, checksum, rows_per_block
+from actscope.store.checksums import SLOTS
 from actscope.store.chunking import grid
+from actscope.store.codecs import NONE
 from actscope.store.disk import filled_up, synchronise, write_at
 from actscope.store.journal import (
     Journal,
@@ -110,7 +111,7 @@ def open_chunked_target(path: Path, plan: RecordingPlan, *, overwrite: bool) -> 
 
 
 def _begin(path: Path, plan: RecordingPlan, journal: int, claims: ExitStack) -> ChunkedTarget:
-    if plan.codec == "none":
+    if plan.codec == NONE:
         space.check_free(path.parent, plan.samples * plan.bytes_per_sample)
     surface, file = _new_chunks(path, plan, 0, claims)
     os.ftruncate(journal, 0)
@@ -215,15 +216,3 @@ def place_chunk(
         dataset.id.set_extent((offset[0] + 1, *tensor.shape))
     dataset.id.write_direct_chunk(offset, content)
     return number, dataset.id.get_chunk_info_by_coord(offset).byte_offset, len(content)
-
-
-def open_checksum(tensor: TensorPlan, tail: Array, rows: int) -> int:
-    """The checksum of the rows of a block that is not full, of a tensor of `rows` rows.
-
-    Args:
-        tensor: the tensor.
-        tail: the rows of its incomplete chunk, which hold those of the block.
-        rows: how many are committed.
-    """
-    opened = rows % rows_per_block(tensor)
-    return checksum(tail[len(tail) - opened :]) if opened else 0

@@ -25,12 +25,12 @@ from actscope.store.checksums import (
     bytes_of,
     checksum,
     plan_checksums,
+    rows_per_block,
 )
 from actscope.store.chunked_opening import (
     ChunkedTarget,
     append_entry,
     check_surface,
-    open_checksum,
     open_chunked_target,
     place_chunk,
 )
@@ -283,7 +283,7 @@ class ChunkedWriter:
 def _column(tensor: TensorPlan, sums: ChecksumPlan, samples: int, target: ChunkedTarget) -> _Column:
     """A tensor's state after the rows that are committed."""
     tail = target.tails.get(f"/{tensor.dataset}")
-    opened = 0 if tail is None else open_checksum(tensor, tail, target.rows)
+    opened = 0 if tail is None else _open_checksum(tensor, tail, target.rows)
     running = RunningChecksum(sums, (tensor.bytes_per_sample, samples), target.rows, opened)
     column = _Column(
         tensor,
@@ -294,6 +294,18 @@ def _column(tensor: TensorPlan, sums: ChecksumPlan, samples: int, target: Chunke
     if tail is not None and len(tail):
         column.parts, column.rows = [tail], len(tail)
     return column
+
+
+def _open_checksum(tensor: TensorPlan, tail: Array, rows: int) -> int:
+    """The checksum of the rows of a block that is not full, of a tensor of `rows` rows.
+
+    Args:
+        tensor: the tensor.
+        tail: the rows of its incomplete chunk, which hold those of the block.
+        rows: how many are committed.
+    """
+    opened = rows % rows_per_block(tensor)
+    return checksum(tail[len(tail) - opened :]) if opened else 0
 
 
 def _encoded(parts: Sequence[Array], chunk: tuple[int, ...], codec: str) -> list[memoryview]:

@@ -63,7 +63,7 @@ class StatisticsPlan:
 
     Attributes:
         tensor: whose they are, whether its rows are stored or not.
-        source: its place among the arrays of a batch.
+        source: the place of its array in a batch.
         state_offset: where its state begins in that of all.
     """
 
@@ -101,14 +101,14 @@ def dataset_name(group: str) -> str:
     return group.replace(STATISTICS, OUTPUT, 1)
 
 
-def plan_statistics(tensors: Sequence[TensorPlan], first: int) -> tuple[StatisticsPlan, ...]:
-    """The statistics of all activations among `tensors`; the first is array `first` of a batch."""
+def plan_statistics(tensors: Sequence[TensorPlan]) -> tuple[StatisticsPlan, ...]:
+    """The statistics of all activations among `tensors`, whose arrays make a batch."""
     plans: list[StatisticsPlan] = []
     offset = 0
     for place, tensor in enumerate(tensors):
         if tensor.attributes.get(ENCODING_TYPE) == ACTIVATION:
-            plans.append(StatisticsPlan(tensor, first + place, offset))
-            offset += len(plans[-1].running().dump())
+            plans.append(StatisticsPlan(tensor, place, offset))
+            offset += plans[-1].running().nbytes
     return tuple(plans)
 
 
@@ -116,7 +116,7 @@ def state_size(plans: Sequence[StatisticsPlan]) -> int:
     """Bytes of the state of all of them."""
     if not plans:
         return 0
-    return plans[-1].state_offset + len(plans[-1].running().dump())
+    return plans[-1].state_offset + plans[-1].running().nbytes
 
 
 @dataclass(frozen=True)
@@ -141,13 +141,18 @@ class KeptStatistics:
         self._running = [plan.running() for plan in plans]
         if state:
             for plan, running in zip(plans, self._running, strict=True):
-                size = len(running.dump())
-                running.restore(state[plan.state_offset : plan.state_offset + size])
+                end = plan.state_offset + running.nbytes
+                running.restore(state[plan.state_offset : end])
 
     def update(self, batch: Sequence[Array], first: int) -> None:
         """Take in a batch whose first row is sample `first`."""
         for plan, running in zip(self._plans, self._running, strict=True):
             running.update(widened(batch[plan.source], plan.tensor.dtype), first)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of `state`."""
+        return sum(running.nbytes for running in self._running)
 
     @property
     def state(self) -> bytes:

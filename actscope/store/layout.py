@@ -311,7 +311,7 @@ def statistics_of_plan(plan: RecordingPlan) -> tuple[StatisticsPlan, ...]:
     """The statistics that a recording keeps."""
     if not plan.keeps_statistics:
         return ()
-    return plan_statistics((*plan.tensors, *plan.unstored), 0)
+    return plan_statistics((*plan.tensors, *plan.unstored))
 
 
 def _create_statistics(file: h5py.File, plan: RecordingPlan) -> None:

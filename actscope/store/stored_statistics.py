@@ -56,8 +56,7 @@ def read_statistics(path: Path, structure: Structure, tensor: StoredTensor) -> S
 def _from_state(path: Path, structure: Structure, tensor: StoredTensor, state: bytes) -> Statistics:
     running = running_for(tensor.shape, tensor.axes[1:])
     start = structure.statistics[tensor.dataset]
-    part = state[start : start + len(running.dump())]
-    running.restore(part)
+    running.restore(state[start : start + running.nbytes])
     found = running.result()
     if found.samples != structure.rows:
         raise FormatError(

@@ -187,7 +187,7 @@ class Writer:
 
     def _clear_state(self) -> None:
         """Of no use once every row is there; what remains would depend on when it was committed."""
-        size = len(self._statistics.state)
+        size = self._statistics.nbytes
         if size:
             self._write_numbers([0] * SLOTS, "<i8", self._offsets.state_slots)
             self._write(memoryview(bytes(SLOTS * size)), self._offsets.state)
