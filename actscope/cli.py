@@ -15,20 +15,16 @@ import click
 
 import actscope
 from actscope.benching.commands import bench
+from actscope.command_options import (
+    file_argument,
+    layout_option,
+    overwrite_option,
+    progress_option,
+    recording_output_option,
+)
 from actscope.comparing.commands import compare
 from actscope.copying_commands import merge, pack
 from actscope.drawing import commands, statistics_commands
-from actscope.drawing.options import (
-    cmap_option,
-    draw,
-    file_argument,
-    layer_argument,
-    overwrite_option,
-    picture_option,
-    sample_option,
-    samples_option,
-    scale_option,
-)
 from actscope.errors import ActscopeError, ActscopeWarning
 from actscope.reporting.commands import report
 
@@ -153,7 +149,7 @@ def _json(data: Any) -> str:
 @cli.command()
 @click.argument("model")
 @click.argument("data")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="HDF5 file.")
+@recording_output_option
 @layers_option
 @reduce_option
 @dtype_option
@@ -176,12 +172,7 @@ def _json(data: Any) -> str:
     help="Keep the inputs for drawing; by default where they take no more room than the rest.",
 )
 @click.option("--codec", help="Compress without loss: zstd, or gzip which every HDF5 tool reads.")
-@click.option(
-    "--layout",
-    default="sample",
-    show_default=True,
-    help="sample, or channel for reading one channel over all samples.",
-)
+@layout_option
 @click.option(
     "--statistics/--no-statistics",
     default=None,
@@ -197,7 +188,7 @@ def _json(data: Any) -> str:
     is_flag=True,
     help="Say what it will cost, from a few timed batches; write nothing.",
 )
-@click.option("--progress/--no-progress", default=None, help="By default on a terminal only.")
+@progress_option
 @trust_option
 @backend_option
 @overwrite_option
@@ -265,7 +256,7 @@ def _gradients(text: str | None, labels: Any) -> Any:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@file_argument
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(file: Path, as_json: bool) -> None:
     """Show what the recording FILE holds."""
@@ -281,7 +272,7 @@ def info(file: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@file_argument
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(file: Path, as_json: bool) -> None:
     """Look for everything that is wrong with the recording FILE.
@@ -301,58 +292,6 @@ def verify(file: Path, as_json: bool) -> None:
 @cli.group()
 def render() -> None:
     """Draw a layer of a recording, from the file alone."""
-
-
-@render.command()
-@file_argument
-@layer_argument
-@sample_option
-@click.option("--channel", type=int, help="Only this channel, of many samples.")
-@samples_option("With --channel; by default the first 16")
-@click.option("--sort", is_flag=True, help="The strongest channel first.")
-@click.option("--page", type=int, help="Of more than 256 channels: the PAGEth 256, from 1.")
-@click.option(
-    "--scale", default="auto", show_default=True, help="auto, shared, channel, symmetric."
-)
-@cmap_option
-@picture_option
-@overwrite_option
-def grid(**options: Any) -> None:
-    """All channels of LAYER for one sample, or one channel for many, in one picture."""
-    draw("grid", **options)
-
-
-@render.command()
-@file_argument
-@layer_argument
-@sample_option
-@click.option("--merge", default="mean", show_default=True, help="mean, max, l2 or none.")
-@click.option("--channel", type=int, help="Only this channel.")
-@click.option(
-    "--method",
-    default="activation",
-    show_default=True,
-    help="activation, or with recorded gradients grad-cam, grad-cam++ or hirescam.",
-)
-@click.option("--alpha", default=0.5, show_default=True, help="Opacity of the activation.")
-@scale_option
-@cmap_option
-@picture_option
-@overwrite_option
-def heatmap(merge: str, **options: Any) -> None:
-    """The activation of LAYER over the stored input of one sample."""
-    draw("heatmap", merge=None if merge == "none" else merge, **options)
-
-
-@render.command()
-@file_argument
-@layer_argument
-@sample_option
-@picture_option
-@overwrite_option
-def vector(**options: Any) -> None:
-    """The values of a dense LAYER for one sample, as bars."""
-    draw("vector", **options)
 
 
 @cli.command()

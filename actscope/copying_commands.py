@@ -5,21 +5,17 @@ from typing import Any
 
 import click
 
-output_option = click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="HDF5 file."
+from actscope.command_options import (
+    file_argument,
+    layout_option,
+    overwrite_option,
+    recording_output_option,
 )
-layout_option = click.option(
-    "--layout",
-    default="sample",
-    show_default=True,
-    help="sample, or channel for reading one channel over all samples.",
-)
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@output_option
+@file_argument
+@recording_output_option
 @click.option("--codec", default="zstd", show_default=True, help="zstd, gzip or none.")
 @layout_option
 @click.option("--dtype", help="Round activations to float16, bfloat16 or float32.")
@@ -36,7 +32,7 @@ def pack(file: Path, output: Path, **options: Any) -> None:
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@output_option
+@recording_output_option
 @click.option("--codec", help="Compress without loss: zstd or gzip.")
 @layout_option
 @overwrite_option

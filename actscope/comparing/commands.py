@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actscope.command_options import overwrite_option
 from actscope.errors import RenderError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _SUFFIXES = (_PAGE, ".png", ".pdf", ".svg", ".jpg")
     type=click.Path(path_type=Path),
     help="A page (.html), or a picture of the differences (.png, .pdf, .svg).",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@overwrite_option
 def compare(
     a: Path, b: Path, as_json: bool, output: Path | None, overwrite: bool, **options: Any
 ) -> None:

@@ -1,23 +1,24 @@
-"""The commands that draw the structure of a recording, one for each function."""
+"""The commands that draw layers and samples of a recording, one for each function."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
+from actscope.command_options import file_argument, overwrite_option, progress_option
 from actscope.drawing.options import (
     check_picture,
     cmap_option,
     draw,
-    file_argument,
+    draw_from,
     layer_argument,
-    overwrite_option,
     parse_sample,
     picture_option,
     sample_option,
     samples_option,
     save,
     scale_option,
+    tile_scale_option,
 )
 
 
@@ -25,9 +26,57 @@ from actscope.drawing.options import (
 @file_argument
 @layer_argument
 @sample_option
+@click.option("--channel", type=int, help="Only this channel, of many samples.")
+@samples_option("With --channel; by default the first 16")
+@click.option("--sort", is_flag=True, help="The strongest channel first.")
+@click.option("--page", type=int, help="Of more than 256 channels: the PAGEth 256, from 1.")
+@tile_scale_option
+@cmap_option
+@picture_option
+@overwrite_option
+def grid(**options: Any) -> None:
+    """All channels of LAYER for one sample, or one channel for many, in one picture."""
+    draw("grid", **options)
+
+
+@click.command()
+@file_argument
+@layer_argument
+@sample_option
+@click.option("--merge", default="mean", show_default=True, help="mean, max, l2 or none.")
+@click.option("--channel", type=int, help="Only this channel.")
 @click.option(
-    "--scale", default="auto", show_default=True, help="auto, shared, channel, symmetric."
+    "--method",
+    default="activation",
+    show_default=True,
+    help="activation, or with recorded gradients grad-cam, grad-cam++ or hirescam.",
 )
+@click.option("--alpha", default=0.5, show_default=True, help="Opacity of the activation.")
+@scale_option
+@cmap_option
+@picture_option
+@overwrite_option
+def heatmap(merge: str, **options: Any) -> None:
+    """The activation of LAYER over the stored input of one sample."""
+    draw("heatmap", merge=None if merge == "none" else merge, **options)
+
+
+@click.command()
+@file_argument
+@layer_argument
+@sample_option
+@picture_option
+@overwrite_option
+def vector(**options: Any) -> None:
+    """The values of a dense LAYER for one sample, as bars."""
+    draw("vector", **options)
+
+
+@click.command()
+@file_argument
+@layer_argument
+@sample_option
+@tile_scale_option
 @cmap_option
 @picture_option
 @overwrite_option
@@ -71,15 +120,9 @@ def volume(**options: Any) -> None:
 @sample_option
 @picture_option
 @overwrite_option
-def flow(file: Path, sample: str, output: Path, overwrite: bool) -> None:
+def flow(sample: str, **options: Any) -> None:
     """One sample's way through the whole network, on one page."""
-    import actscope
-
-    check_picture(output, overwrite=overwrite)
-    with actscope.open(file) as recording:
-        from actscope import render
-
-        save(render.flow(recording, parse_sample(sample)), output)
+    draw_from("flow", lambda recording: recording, sample=parse_sample(sample), **options)
 
 
 @click.command()
@@ -116,7 +159,7 @@ def compare(
 @scale_option
 @cmap_option
 @click.option("--fps", default=4.0, show_default=True, help="Frames per second.")
-@click.option("--progress/--no-progress", default=None, help="By default on a terminal only.")
+@progress_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="GIF or MP4.")
 @overwrite_option
 def animate(
@@ -133,4 +176,4 @@ def animate(
     click.echo(str(output))
 
 
-COMMANDS = (sequence, attention, volume, flow, compare, animate)
+COMMANDS = (grid, heatmap, vector, sequence, attention, volume, flow, compare, animate)

@@ -9,9 +9,10 @@ import click
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from actscope.store.reader import Recording
+
 Samples = int | slice | list[int | str]
 
-file_argument = click.argument("file", type=click.Path(path_type=Path))
 layer_argument = click.argument("layer")
 sample_option = click.option(
     "--sample", default="0", show_default=True, help="Position of the sample, or its id."
@@ -19,10 +20,12 @@ sample_option = click.option(
 picture_option = click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="PNG, PDF or SVG."
 )
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 cmap_option = click.option("--cmap", help="A colour map of matplotlib.")
 scale_option = click.option(
     "--scale", default="auto", show_default=True, help="auto, shared, symmetric."
+)
+tile_scale_option = click.option(
+    "--scale", default="auto", show_default=True, help="auto, shared, channel, symmetric."
 )
 
 
@@ -55,25 +58,29 @@ def _is_number(text: str) -> bool:
     return text.removeprefix("-").isdecimal()
 
 
-def draw(
+def draw(verb: str, *, layer: str, sample: str, **options: Any) -> None:
+    """Draw one sample of a layer of a recording with the function `verb` of `actscope.render`."""
+    draw_from(verb, lambda recording: recording[layer], sample=parse_sample(sample), **options)
+
+
+def draw_from(
     verb: str,
+    subject: Callable[["Recording"], Any],
     *,
     file: Path,
-    layer: str,
-    sample: str,
     output: Path,
     overwrite: bool,
     **options: Any,
 ) -> None:
-    """Draw one layer of a recording with the function `verb` of `actscope.render`."""
+    """Draw what `subject` takes of a recording with the function `verb` of `actscope.render`."""
     import actscope
 
     check_picture(output, overwrite=overwrite)
     with actscope.open(file) as recording:
-        recorded = recording[layer]
+        drawn_from = subject(recording)
         from actscope import render
 
-        save(getattr(render, verb)(recorded, parse_sample(sample), **options), output)
+        save(getattr(render, verb)(drawn_from, **options), output)
 
 
 def check_picture(output: Path, *, overwrite: bool) -> None:

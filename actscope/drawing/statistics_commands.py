@@ -1,19 +1,11 @@
 """The commands `actscope render histogram`, `statistics`, `top` and `embedding`."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from actscope.drawing.options import (
-    check_picture,
-    cmap_option,
-    file_argument,
-    layer_argument,
-    overwrite_option,
-    picture_option,
-    save,
-)
+from actscope.command_options import file_argument, overwrite_option
+from actscope.drawing.options import cmap_option, draw_from, layer_argument, picture_option
 
 
 @click.command()
@@ -23,7 +15,7 @@ from actscope.drawing.options import (
 @overwrite_option
 def histogram(layer: str | None, **options: Any) -> None:
     """How the values of LAYER are distributed, or of every layer where none is named."""
-    _draw(
+    draw_from(
         "histogram", lambda recording: recording if layer is None else recording[layer], **options
     )
 
@@ -34,7 +26,7 @@ def histogram(layer: str | None, **options: Any) -> None:
 @overwrite_option
 def statistics(**options: Any) -> None:
     """Mean, spread, zeros, dead channels and saturation of all layers, in order."""
-    _draw("statistics", lambda recording: recording, **options)
+    draw_from("statistics", lambda recording: recording, **options)
 
 
 @click.command()
@@ -54,7 +46,7 @@ def statistics(**options: Any) -> None:
 @overwrite_option
 def top(layer: str, **options: Any) -> None:
     """The stored inputs that activate a channel of LAYER most."""
-    _draw("top", lambda recording: recording[layer], **options)
+    draw_from("top", lambda recording: recording[layer], **options)
 
 
 @click.command()
@@ -71,20 +63,7 @@ def top(layer: str, **options: Any) -> None:
 @overwrite_option
 def embedding(layer: str, **options: Any) -> None:
     """A map of the samples by LAYER, coloured by their labels."""
-    _draw("embedding", lambda recording: recording[layer], **options)
+    draw_from("embedding", lambda recording: recording[layer], **options)
 
 
 COMMANDS = (histogram, statistics, top, embedding)
-
-
-def _draw(
-    verb: str, subject: Any, *, file: Path, output: Path, overwrite: bool, **options: Any
-) -> None:
-    import actscope
-
-    check_picture(output, overwrite=overwrite)
-    with actscope.open(file) as recording:
-        drawn_from = subject(recording)
-        from actscope import render
-
-        save(getattr(render, verb)(drawn_from, **options), output)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+from actscope.command_options import file_argument, overwrite_option, progress_option
+
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@file_argument
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="HTML file.")
 @click.option(
     "--samples",
@@ -14,8 +16,8 @@ import click
     help="Which samples to draw: 0:8, or positions and ids as in 3,-1,digit-07; by default the "
     "first four.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-@click.option("--progress/--no-progress", default=None, help="By default on a terminal only.")
+@overwrite_option
+@progress_option
 def report(
     file: Path, output: Path, samples: str | None, overwrite: bool, progress: bool | None
 ) -> None:
