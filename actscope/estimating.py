@@ -1,7 +1,6 @@
 """Says what a run will cost before it starts, from a few batches that run and are written."""
 
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from actscope.extraction import feed_for, prepare, record_run
+from actscope.memory import peak_host_bytes
 from actscope.protocol import Array
 from actscope.registry import adapter_for
 from actscope.request import requested
@@ -106,7 +106,7 @@ def estimate(model: Any, data: Any, path: str | Path, **words: Any) -> Estimate:
         bytes_free=shutil.disk_usage(path.parent).free,
         seconds=ready + reserved * total / rows + (total - done) / pace.samples_per_second,
         samples_per_second=pace.samples_per_second,
-        memory=_peak_memory(),
+        memory=peak_host_bytes(),
         plan=run.plan,
     )
 
@@ -164,13 +164,3 @@ class _Pace:
         skipped = min(WARM_UP, len(self.times) - 1)
         begun = self.times[skipped - 1] if skipped else self.started
         return sum(self.rows[skipped:]) / max(1e-9, self.times[-1] - begun)
-
-
-def _peak_memory() -> int:
-    """The most bytes that this process has had in memory; 0 where the system does not say."""
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -8,7 +8,6 @@ reads one JSON object per line on stdin and answers each with one line on stdout
 
 import json
 import os
-import resource
 import sys
 import time
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 
 from actscope.errors import ActscopeError, first_line
 from actscope.extraction import Run, feed_for, prepare, record_run
+from actscope.memory import peak_host_bytes
 from actscope.pipeline import record
 from actscope.planning import plan_wanted
 from actscope.protocol import Adapter, Array, Step
@@ -112,9 +112,8 @@ class Worker:
 
     def finish(self) -> dict[str, Any]:
         """Peaks of memory."""
-        unit = 1 if sys.platform == "darwin" else 1024
         return {
-            "peak_host_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+            "peak_host_bytes": peak_host_bytes(),
             "peak_device_bytes": self.adapter.peak_device_bytes(self.model),
         }
 

@@ -124,9 +124,10 @@ def _moments(found: Statistics) -> tuple[float, float]:
     if not known.any():
         return np.nan, np.nan
     weights = found.count[known] / found.count.sum()
-    mean = float(weights @ found.mean[known])
-    around = found.variance[known] + np.square(found.mean[known] - mean)
-    return mean, float(weights @ around)
+    with np.errstate(over="ignore", invalid="ignore"):  # float64 near its limits
+        mean = float(weights @ found.mean[known])
+        around = found.variance[known] + np.square(found.mean[known] - mean)
+        return mean, float(weights @ around)
 
 
 def saturation(found: Statistics) -> float:

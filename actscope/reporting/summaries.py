@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actscope.render.summary import summed_up
 from actscope.reporting.names import sample_name
 from actscope.statistics import EDGES, ZERO_BIN, Statistics
 from actscope.store.reader import Recording
@@ -20,22 +21,16 @@ _MOST_BARS = 64
 def summary_rows(statistics: Statistics) -> list[list[str]]:
     """Of all finite values of all channels together, name by name."""
     count = int(statistics.count.sum())
-    lost = int(statistics.not_finite.sum())
+    whole = summed_up(statistics)
     if not count:
-        return [["values", "0"], ["NaN or infinite", f"{lost:,}"]]
-    known = statistics.count > 0
-    share = statistics.count[known] / count
-    means = statistics.mean[known]
-    with np.errstate(over="ignore", invalid="ignore"):  # float64 near its limits
-        mean = float((share * means).sum())
-        variance = float((share * (statistics.variance[known] + (means - mean) ** 2)).sum())
+        return [["values", "0"], ["NaN or infinite", f"{whole.not_finite:,}"]]
     return [
-        ["mean", number_text(mean)],
-        ["standard deviation", number_text(variance**0.5)],
-        ["least", number_text(statistics.minimum[known].min())],
-        ["greatest", number_text(statistics.maximum[known].max())],
-        ["zeros", f"{statistics.zeros.sum() / count:.1%}"],
-        ["NaN or infinite", f"{lost:,}"],
+        ["mean", number_text(whole.mean)],
+        ["standard deviation", number_text(whole.spread)],
+        ["least", number_text(whole.minimum)],
+        ["greatest", number_text(whole.maximum)],
+        ["zeros", f"{whole.zeros:.1%}"],
+        ["NaN or infinite", f"{whole.not_finite:,}"],
         ["values", f"{count:,}"],
     ]
 
