@@ -132,6 +132,14 @@ def play(operations, files):
     return files
 
 
+def put(files, folder):
+    """Make a folder hold just these files (name to bytes)."""
+    for path in folder.iterdir():
+        path.unlink()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
 def _play(operation, files):
     name = operation.name
     if operation.kind == "create":

@@ -18,7 +18,7 @@ from actscope.store.checking import check
 from actscope.store.chunked_writer import ChunkedWriter
 from actscope.store.chunking import in_chunks
 from recordings import Example
-from tape import Tape, play, unsynchronised
+from tape import Tape, play, put, unsynchronised
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and os.pwritev")
 
@@ -86,13 +86,6 @@ def scenario(request, tmp_path):
     assert play(tape.operations, before) == {"run.h5": example.path.read_bytes()}
     assert len(tape.operations) > 40
     return Scenario(tape.operations, before, storage, kind == "overwritten")
-
-
-def put(files, folder):
-    for path in folder.iterdir():
-        path.unlink()
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
 
 
 def check_readable(example, *, at_least=0):

@@ -8,26 +8,12 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from actscope import cli
+from command_line import run
 from comparable import network, record
 
 ODD_NAME = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-
-
-def run(*words):
-    """The command line in this process: exit code, stdout, stderr."""
-
-    @cli.click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-    @cli.click.argument("words", nargs=-1)
-    def command(words):
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("sys.argv", ["actscope", *words])
-            cli.main()
-
-    return CliRunner().invoke(command, [str(word) for word in words])
 
 
 @pytest.fixture

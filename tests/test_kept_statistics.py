@@ -18,7 +18,7 @@ from actscope.store.chunking import stored_as
 from actscope.store.writers import open_writer
 from numpy_model import Model, extract, rows
 from recordings import Example
-from tape import Tape, play
+from tape import Tape, play, put
 
 SAMPLES = 203
 
@@ -226,10 +226,7 @@ def test_every_prefix_of_a_run_has_the_statistics_of_its_rows(
     other = Example(tmp_path_factory.mktemp("replayed") / "run.h5")
     without_disk = {"fsync": lambda _: None, "fdatasync": lambda _: None}
     for length in range(len(tape.operations) + 1):
-        for path in other.path.parent.iterdir():
-            path.unlink()
-        for name, content in play(tape.operations[:length], {}).items():
-            (other.path.parent / name).write_bytes(content)
+        put(play(tape.operations[:length], {}), other.path.parent)
         _check_rows(other)
         try:
             with mock.patch.multiple(os, **without_disk):

@@ -20,7 +20,7 @@ from actscope.store.checking import check
 from actscope.store.opening import partial_path
 from actscope.store.writer import Writer
 from recordings import Example
-from tape import Tape, play, unsynchronised
+from tape import Tape, play, put, unsynchronised
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and os.pwritev")
 
@@ -78,13 +78,6 @@ def scenario(request, tmp_path):
     assert play(tape.operations, before) == {"run.h5": finished}  # the tape holds everything
     assert len(tape.operations) > 40
     return Scenario(tape.operations, before, finished)
-
-
-def put(files, folder):
-    for path in folder.iterdir():
-        path.unlink()
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
 
 
 def check_readable(example):

@@ -1,24 +1,10 @@
 """`actscope render histogram`, `statistics`, `top` and `embedding` as users run them."""
 
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from actscope import cli
+from command_line import run
 from recordings import Example
-
-
-def run(*words):
-    """The command line in this process: exit code, stdout, stderr."""
-
-    @cli.click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-    @cli.click.argument("words", nargs=-1)
-    def command(words):
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("sys.argv", ["actscope", *words])
-            cli.main()
-
-    return CliRunner().invoke(command, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module")

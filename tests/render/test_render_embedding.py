@@ -2,7 +2,6 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from actscope import render
@@ -11,21 +10,15 @@ from actscope.render import principal
 from actscope.render.principal import features_of, principal_components
 from actscope.store.reader import open_recording
 from recordings import Example
+from rendered import assert_nothing_cut_off
 
 random = np.random.default_rng(0)
 STRETCHED = random.normal(size=(60, 8)) * [9, 5, 2, 1, 1, 1, 0.5, 0.1] + 1e4
 
 
 def drawn(figure):
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    axes = figure.axes[0]
-    boxes = [axes.get_tightbbox(canvas.get_renderer(), for_layout_only=False)]
-    boxes += [text.get_window_extent(canvas.get_renderer()) for text in axes.texts]
-    for box in boxes:
-        assert min(box.x0, box.y0) >= -0.5
-        assert box.x1 <= figure.bbox.width + 0.5
-    return axes
+    assert_nothing_cut_off(figure)
+    return figure.axes[0]
 
 
 def by_decomposition(values):

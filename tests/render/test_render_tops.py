@@ -9,6 +9,7 @@ from actscope.store import schema
 from actscope.store.reader import open_recording
 from actscope.store.writer import Writer
 from recordings import output_info
+from rendered import assert_nothing_cut_off
 
 random = np.random.default_rng(0)
 IMAGES = random.random((12, 10, 12, 1)).astype(np.float32)
@@ -46,18 +47,6 @@ def write(path, *, inputs=IMAGES, samples=12, named=True):
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
     return write(tmp_path_factory.mktemp("top") / "run.h5")
-
-
-def assert_nothing_cut_off(figure):
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    axes = figure.axes[0]
-    boxes = [axes.get_tightbbox(canvas.get_renderer(), for_layout_only=False)]
-    boxes += [text.get_window_extent(canvas.get_renderer()) for text in axes.texts]
-    for box in boxes:
-        assert min(box.x0, box.y0) >= -0.5
-        assert box.x1 <= figure.bbox.width + 0.5
-        assert box.y1 <= figure.bbox.height + 0.5
 
 
 def strongest(name, channel):
