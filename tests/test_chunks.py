@@ -15,7 +15,7 @@ import actscope
 from actscope.errors import DataError, DiskFullError, FormatError, OutputExistsError, ResumeError
 from actscope.store import checksums, chunking, disk
 from actscope.store.chunked_writer import ChunkedWriter
-from actscope.store.chunking import chunk_shape, chunks_of, places
+from actscope.store.chunking import chunk_at, chunk_shape, places
 from actscope.store.codecs import CODECS, decode, encode, filters
 from actscope.store.schema import TensorPlan
 from actscope.store.writer import Writer
@@ -314,16 +314,20 @@ def test_a_chunk_that_would_grow_beyond_its_size_is_refused(codec):
     shape=st.lists(st.integers(1, 9), max_size=3),
     layout=st.sampled_from(chunking.LAYOUTS),
     count=st.integers(1, 20),
+    cuts=st.lists(st.integers(0, 20), max_size=3),
 )
-def test_chunks_cover_every_value_once(shape, layout, count):
+def test_chunks_cover_every_value_once(shape, layout, count, cuts):
     axes = ("y", "x", "channel")[3 - len(shape) :]
     tensor = TensorPlan("layers/x", "output", tuple(shape), "float32", axes)
     chunk = chunk_shape(tensor, layout, count)
     band = np.arange(1, 1 + count * int(np.prod(shape)), dtype="f4").reshape(count, *shape)
     band = band[: chunk[0]]
     seen = np.zeros_like(band)
-    for place, piece in zip(places(tensor.shape, chunk), chunks_of(band, chunk), strict=True):
+    parts = np.split(band, sorted(min(cut, len(band)) for cut in cuts))
+    for place in places(tensor.shape, chunk):
+        piece = chunk_at(parts, chunk, place)
         assert piece.shape == chunk
+        assert piece.flags.c_contiguous
         target = seen[(slice(None), *place)]
         target += piece[tuple(map(slice, target.shape))]
     np.testing.assert_array_equal(seen, band)

@@ -195,24 +195,29 @@ def _copy_chunks(
     moved: dict[str, list[tuple[int, int, int]]] = {}
     for tensor in plan.tensors:
         placed = moved.setdefault(f"/{tensor.dataset}", [])
+        dataset = ChunkedDataset(file, tensor)
         for number, place in sorted(journal.chunks.get(f"/{tensor.dataset}", {}).items()):
             stored = journal.encoded[place.offset : place.offset + place.size]
-            placed.append(place_chunk(file, plan, tensor, number, stored))
+            placed.append(dataset.place(number, stored))
     return moved
 
 
-def place_chunk(
-    file: h5py.File, plan: RecordingPlan, tensor: TensorPlan, number: int, content: memoryview
-) -> tuple[int, int, int]:
-    """Hand an encoded chunk to the library; returns its number, its offset and its size."""
-    dataset = file[tensor.dataset]
-    lengths = grid(tensor.shape, tensor.chunk[1:])
-    band, *inner = np.unravel_index(number, (number + 1, *lengths))
-    offset = tuple(
-        int(place) * size for place, size in zip((band, *inner), tensor.chunk, strict=True)
-    )
-    if plan.is_open_ended and offset[0] >= dataset.shape[0]:
-        # One row will do, and what is never made smaller is never decoded by the library.
-        dataset.id.set_extent((offset[0] + 1, *tensor.shape))
-    dataset.id.write_direct_chunk(offset, content)
-    return number, dataset.id.get_chunk_info_by_coord(offset).byte_offset, len(content)
+class ChunkedDataset:
+    """A dataset of the file under construction that takes encoded chunks."""
+
+    def __init__(self, file: h5py.File, tensor: TensorPlan) -> None:
+        self._id = file[tensor.dataset].id
+        self._chunk = tensor.chunk
+        self._lengths = grid(tensor.shape, tensor.chunk[1:])
+        self._rows = self._id.shape[0]
+
+    def place(self, number: int, content: memoryview) -> tuple[int, int, int]:
+        """Hand a chunk to the library; returns its number, its offset in the file and its size."""
+        index = np.unravel_index(number, (number + 1, *self._lengths))
+        offset = tuple(int(place) * size for place, size in zip(index, self._chunk, strict=True))
+        if offset[0] >= self._rows:  # the number of rows turns out at the end
+            # One row will do, and what is never made smaller is never decoded by the library.
+            self._rows = offset[0] + 1
+            self._id.set_extent((self._rows, *self._id.shape[1:]))
+        self._id.write_direct_chunk(offset, content)
+        return number, self._id.get_chunk_info_by_coord(offset).byte_offset, len(content)

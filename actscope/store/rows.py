@@ -213,20 +213,41 @@ class ChunkedRows:
         number = index[0] * prod(grid_inner)
         if grid_inner:
             number += int(np.ravel_multi_index(index[1:], grid_inner))
-        placed = self._places.get(number)
-        where = f"{self.path}: {tensor.dataset}, chunk {number}"
-        if placed is None:
-            raise FormatError(f"{where}: it is not there, though its rows are committed: damaged")
-        stored = self._content[placed.offset : placed.offset + placed.size]
-        if len(stored) < placed.size:
-            raise FormatError(f"{where}: it reaches beyond the end of the file: truncated")
+        stored = self._stored(number)
         self._recent.clear()  # first, since it can be large
         try:
             chunk = decode(stored, tensor.pipeline, tensor.chunk, raw_dtype(tensor.dtype))
         except FormatError as error:
-            raise FormatError(f"{where}: {error}") from error
+            raise FormatError(f"{self._chunk_name(number)}: {error}") from error
         self._recent[index] = chunk
         return chunk
+
+    def _chunk_name(self, number: int) -> str:
+        return f"{self.path}: {self.tensor.dataset}, chunk {number}"
+
+    def _stored(self, number: int) -> memoryview:
+        """The bytes of one chunk as they are stored, by its number in C order."""
+        placed = self._places.get(number)
+        if placed is None:
+            raise FormatError(
+                f"{self._chunk_name(number)}: it is not there, though its rows are committed: "
+                "damaged"
+            )
+        stored = self._content[placed.offset : placed.offset + placed.size]
+        if len(stored) < placed.size:
+            raise FormatError(
+                f"{self._chunk_name(number)}: it reaches beyond the end of the file: truncated"
+            )
+        return stored
+
+    def encoded_band(self, band: int) -> list[memoryview]:
+        """The chunks of as many rows as a chunk is long, as they are stored.
+
+        Raises:
+            FormatError: one is not there.
+        """
+        chunks = prod(grid(self.tensor.shape, self.tensor.chunk[1:]))
+        return [self._stored(band * chunks + place) for place in range(chunks)]
 
 
 def tail_rows(journal: Journal, tensor: StoredTensor, first: int) -> Array:
