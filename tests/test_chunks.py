@@ -1,19 +1,21 @@
 """Recordings in chunks: codecs, layouts, streams of unknown length, and any index into them."""
 
 import dataclasses
+import threading
 from pathlib import Path
 
 import h5py
 import hdf5plugin  # noqa: F401 - gives HDF5 its zstd
 import numpy as np
 import pytest
+from h5py._objects import phil
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import actscope
 from actscope.errors import DataError, DiskFullError, FormatError, OutputExistsError, ResumeError
-from actscope.store import checksums, chunking, disk
+from actscope.store import checksums, chunking, disk, layout
 from actscope.store.chunked_writer import ChunkedWriter
 from actscope.store.chunking import chunk_at, chunk_shape, places
 from actscope.store.codecs import CODECS, decode, encode, filters
@@ -183,6 +185,29 @@ def test_a_disk_that_fills_up_loses_no_committed_row(tmp_path, monkeypatch):
     check_content(example, 30)
     write(example, plan)
     check_content(example, 53)
+
+
+def test_other_threads_may_use_h5py_meanwhile(tmp_path, monkeypatch):
+    """Data may come from HDF5: nobody else is in the library while it places a chunk."""
+    free = []
+    real = layout.Surface.write
+
+    def try_lock():
+        free.append(phil.acquire(False))
+        if free[-1]:
+            phil.release()
+
+    def write_observed(surface, data):
+        other = threading.Thread(target=try_lock)
+        other.start()
+        other.join()
+        return real(surface, data)
+
+    example = Example(tmp_path / "run.h5", samples=53)
+    monkeypatch.setattr(layout.Surface, "write", write_observed)
+    write(example, chunked(example))
+    assert len(free) > 20
+    assert not any(free)
 
 
 def test_damage_in_a_chunk_is_found_and_said(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from h5py._objects import phil
 
 from actscope.protocol import Array
 from actscope.store import layout, space
@@ -219,5 +220,6 @@ class ChunkedDataset:
             # One row will do, and what is never made smaller is never decoded by the library.
             self._rows = offset[0] + 1
             self._id.set_extent((self._rows, *self._id.shape[1:]))
-        self._id.write_direct_chunk(offset, content)
+        with phil:  # h5py before 3.16 leaves its lock out here (its pull request 2764)
+            self._id.write_direct_chunk(offset, content)
         return number, self._id.get_chunk_info_by_coord(offset).byte_offset, len(content)
