@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from actscope.errors import DataError
-from actscope.protocol import Array
-from actscope.store.chunking import SAMPLE, stored_as
+from actscope.store.chunking import stored_as
 from actscope.store.opening import check_recording_output
 from actscope.store.reader import Recording, open_recording
-from actscope.store.replanning import batches_of, plan_of, read_finished
+from actscope.store.replanning import batches_of, plan_of, read_finished, storage_of
 from actscope.store.resuming import recorded_differences
 from actscope.store.schema import RecordingPlan
 from actscope.store.structure import Structure
-from actscope.store.writers import open_writer
+from actscope.store.writers import append_stored, open_writer
 
 
 def merge(
@@ -26,26 +25,30 @@ def merge(
     output: str | Path,
     *,
     codec: str | None = None,
-    layout: str = SAMPLE,
+    layout: str | None = None,
     overwrite: bool = False,
 ) -> Recording:
     """Join finished recordings of the same model over different samples, in their order.
 
-    Rows are copied as they are; those in chunks are decoded, and encoded again where a codec is
-    given. Where the call breaks off, the same call goes on from there.
+    Rows are compared with their checksums before they are written. Chunks are copied as they are
+    where those of the joined recording hold the same rows: where a recording is stored as the
+    joined one will be, and the rows before it fill its chunks. Others are decoded, and encoded
+    again. Where the call breaks off, the same call goes on from there.
 
     Args:
         paths: two recordings or more, of the same layers of a model with the same weights.
         output: the HDF5 file to write.
-        codec: `"zstd"`, `"gzip"`, or None for rows one after another.
-        layout: `"sample"`, or `"channel"` for those who read one channel over all samples.
+        codec: `"zstd"`, `"gzip"`, or `"none"`; by default that of the first recording.
+        layout: `"sample"`, or `"channel"` for those who read one channel over all samples; by
+            default that of the first recording.
         overwrite: whether a file at `output` may be replaced.
 
     Returns:
         The joined recording, opened.
 
     Raises:
-        FormatError: one is not a recording, or is damaged.
+        FormatError: one is not a recording, or is damaged; the rows before stay, to be gone on
+            with.
         DataError: fewer than two are given, one is not finished, or they do not fit together; every
             difference is named.
         OutputExistsError: `output` exists and `overwrite` is false.
@@ -60,13 +63,15 @@ def merge(
     plans = [plan_of(structure) for structure in structures]
     for path, plan in zip(sources[1:], plans[1:], strict=True):
         _check_fit(sources[0], structures[0], path, plan)
-    joined = stored_as(_joined(sources, plans), codec, layout)
+    first_codec, first_layout = storage_of(structures[0])
+    codec, layout = codec or first_codec, layout or first_layout
+    joined = stored_as(_joined(sources, plans, codec, layout), codec, layout)
     with open_writer(output, joined, overwrite=overwrite) as writer:
-        begins = 0
+        begins, done = 0, writer.committed
         for path, structure in zip(sources, structures, strict=True):
-            start = min(max(0, writer.committed - begins), structure.rows)
-            for batch in batches_of(path, structure, start):
-                writer.append(_in_order(batch, structures[0], structure))
+            start = min(max(0, done - begins), structure.rows)
+            for batch in batches_of(path, structure, joined, start):
+                append_stored(writer, batch)
             begins += structure.rows
         writer.complete()
     return open_recording(output)
@@ -95,11 +100,14 @@ def _check_fit(first: Path, found: Structure, path: Path, plan: RecordingPlan) -
         )
 
 
-def _joined(sources: Sequence[Path], plans: Sequence[RecordingPlan]) -> RecordingPlan:
+def _joined(
+    sources: Sequence[Path], plans: Sequence[RecordingPlan], codec: str, layout: str
+) -> RecordingPlan:
     first = plans[0]
     provenances = [json.loads(plan.provenance) for plan in plans]
     content: dict[str, Any] = dict(provenances[0])
     content["data"] = {"kind": "merged", "parts": [part.get("data") for part in provenances]}
+    content |= {"codec": codec, "layout": layout}
     content["merged-from"] = [path.name for path in sources]
     return replace(
         first,
@@ -113,9 +121,3 @@ def _joined(sources: Sequence[Path], plans: Sequence[RecordingPlan]) -> Recordin
 
 def _together(columns: Sequence[Any]) -> Any:
     return None if columns[0] is None else np.concatenate(columns)
-
-
-def _in_order(batch: Sequence[Array], first: Structure, structure: Structure) -> list[Array]:
-    """A batch's arrays in the order of the first recording's tensors."""
-    places = {tensor.dataset: place for place, tensor in enumerate(structure.tensors)}
-    return [batch[places[tensor.dataset]] for tensor in first.tensors]

@@ -196,10 +196,10 @@ def test_a_merge_that_broke_off_goes_on(parts, tmp_path, monkeypatch):
     output = tmp_path / "all.h5"
     real = merging.batches_of
 
-    def breaking(path, structure, start):
+    def breaking(path, structure, plan, start):
         if path == paths[2]:
             raise KeyboardInterrupt
-        yield from real(path, structure, start)
+        yield from real(path, structure, plan, start)
 
     def committing(*words, **more):
         writer = open_writer(*words, **more)

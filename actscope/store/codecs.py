@@ -23,6 +23,9 @@ CODECS = (NONE, "gzip", "zstd")
 SHUFFLE, DEFLATE, ZSTD = 2, 1, 32015
 """Numbers of HDF5's filters; that of zstd is the registered one."""
 
+CODEC_OF = {DEFLATE: "gzip", ZSTD: "zstd"}
+"""Which codec a filter is of."""
+
 PIPELINES = ((), (SHUFFLE,), (DEFLATE,), (ZSTD,), (SHUFFLE, DEFLATE), (SHUFFLE, ZSTD))
 """The sequences of filters that are read, in the order in which a writer applies them."""
 

@@ -289,7 +289,7 @@ def _create_checksums(group: h5py.Group, plan: RecordingPlan) -> None:
         {
             schema.ENCODING_TYPE: schema.CHECKSUMS,
             schema.ENCODING_VERSION: schema.VERSION,
-            schema.ALGORITHM: "crc32",
+            schema.ALGORITHM: schema.CRC32,
         },
     )
     slots = _dataset(group, schema.SLOTS, (SLOTS,), h5py.h5t.STD_I64LE)
