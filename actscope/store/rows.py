@@ -120,7 +120,14 @@ class ChunkedRows:
         return {}
 
     def between(self, start: int, stop: int) -> Array:
-        """Consecutive rows, decoded."""
+        """Consecutive rows, decoded; those of a single chunk are not copied out of it."""
+        length = self.tensor.chunk[0]
+        band = start // length
+        within = start < stop <= min((band + 1) * length, self._tail[0])
+        if within and self.tensor.chunk[1:] == self.tensor.shape:
+            self._check_size((stop - start) * self.tensor.bytes_per_sample)
+            chunk = self._chunk((band, *[0] * len(self.tensor.shape)))
+            return chunk[start - band * length : stop - band * length]
         everything = [range(length) for length in self.tensor.shape]
         return self._gathered(np.arange(start, stop), everything)
 
