@@ -256,7 +256,7 @@ class ChunkedWriter:
             check_surface(target.surface)
             raise
         check_surface(target.surface)
-        os.fsync(target.surface.fileno())
+        synchronise(target.surface.fileno())
 
     def _give_name(self) -> None:
         finished = chunks_path(self.path, self._open_target.generation)
