@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,11 @@ def merge(
         The joined recording, opened.
 
     Raises:
+        MissingFileError: one is not there.
         FormatError: one is not a recording, or is damaged; the rows before stay, to be gone on
             with.
-        DataError: fewer than two are given, one is not finished, or they do not fit together; every
-            difference is named.
+        DataError: fewer than two are given, one is given twice or not finished, or they do not fit
+            together; every difference is named.
         OutputExistsError: `output` exists and `overwrite` is false.
         DiskFullError: the disk has no room.
     """
@@ -59,10 +61,12 @@ def merge(
         raise DataError(f"{len(sources)} recording is given: name two or more to join")
     _check_output(sources, output)
     check_recording_output(output, overwrite=overwrite)
+    _check_given_once(sources)
     structures = [read_finished(path) for path in sources]
     plans = [plan_of(structure) for structure in structures]
     for path, plan in zip(sources[1:], plans[1:], strict=True):
         _check_fit(sources[0], structures[0], path, plan)
+    _check_samples_apart(sources, plans)
     first_codec, first_layout = storage_of(structures[0])
     codec, layout = codec or first_codec, layout or first_layout
     joined = stored_as(_joined(sources, plans, codec, layout), codec, layout)
@@ -82,6 +86,27 @@ def _check_output(sources: Sequence[Path], output: Path) -> None:
         with suppress(FileNotFoundError):
             if path.samefile(output):
                 raise DataError(f"{output} is one of the recordings: choose another name")
+
+
+def _check_given_once(sources: Sequence[Path]) -> None:
+    for one, other in combinations(sources, 2):
+        with suppress(FileNotFoundError):
+            if one.samefile(other):
+                raise DataError(f"{other} is given twice: its samples would be there twice")
+
+
+def _check_samples_apart(sources: Sequence[Path], plans: Sequence[RecordingPlan]) -> None:
+    """Refuse recordings of the same arrays; of streams only the beginning is known."""
+    seen: dict[str, Path] = {}
+    for path, plan in zip(sources, plans, strict=True):
+        data = json.loads(plan.provenance).get("data")
+        if isinstance(data, dict) and data.get("kind") == "arrays":
+            other = seen.setdefault(json.dumps(data, sort_keys=True), path)
+            if other != path:
+                raise DataError(
+                    f"{other} and {path} are of the same samples (their data have the same "
+                    "hash): join recordings of different ones"
+                )
 
 
 def _check_fit(first: Path, found: Structure, path: Path, plan: RecordingPlan) -> None:

@@ -51,6 +51,7 @@ def pack(
         The new recording, opened.
 
     Raises:
+        MissingFileError: there is no such file.
         FormatError: `path` is not a recording, or is damaged; the rows before stay, to be gone on
             with.
         DataError: it is not finished, or there is no such codec, layout or dtype.

@@ -67,11 +67,17 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     Raises:
         OutputExistsError: the file exists and `overwrite` is false, or it is a folder.
     """
-    if path.is_dir():
-        raise OutputExistsError(f"{path} is a folder: name a file to write, such as {path}/run.h5")
+    _check_no_folder(path)
     if path.exists() and not overwrite:
         raise OutputExistsError(
             f"{path} exists: choose another name, or overwrite it (overwrite=True, --overwrite)"
+        )
+
+
+def _check_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise OutputExistsError(
+            f"{path} is a folder: name a file to write, such as {path / 'run.h5'}"
         )
 
 
@@ -84,6 +90,7 @@ def check_recording_output(path: Path, *, overwrite: bool) -> int:
     Raises:
         OutputExistsError: another file exists and `overwrite` is false, or it is a folder.
     """
+    _check_no_folder(path)
     unfinished = None if overwrite else _unfinished(path)
     if unfinished is None:
         check_output(path, overwrite=overwrite)

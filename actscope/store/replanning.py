@@ -16,7 +16,7 @@ from actscope.store.codecs import CODEC_OF, NONE, filters
 from actscope.store.rows import open_rows
 from actscope.store.schema import RecordingPlan, TensorPlan
 from actscope.store.stored_checksums import read_checksums
-from actscope.store.structure import StoredTensor, Structure, read_structure
+from actscope.store.structure import StoredTensor, Structure, check_exists, read_structure
 
 BYTES_AT_A_TIME = 16 * 2**20
 
@@ -28,9 +28,11 @@ def read_finished(path: Path) -> Structure:
     """The structure of a finished recording.
 
     Raises:
+        MissingFileError: there is no such file.
         FormatError: the file is not a recording, or is damaged.
         DataError: it is not finished, or holds statistics alone.
     """
+    check_exists(path)
     structure = read_structure(path)
     if not structure.is_finished:
         raise DataError(
