@@ -37,7 +37,7 @@ from actscope.store import chunked_writer, writer
 from actscope.store.checking import check
 from actscope.store.journal import partial_path
 
-SAMPLES = 24_000
+SAMPLES = 16_000
 BATCH_SIZE = 32
 LAYERS = ["conv2d", "dense", "dense_1"]
 SMALL_LAYERS = ["dense", "dense_1"]

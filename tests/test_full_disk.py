@@ -173,6 +173,9 @@ JOBS = {
     "channel": lambda folder: record(folder, layout="channel"),
     "stream": lambda folder: record(folder, stream(), codec="gzip"),
     "merge": lambda folder: actscope.merge(sources(folder), folder / "run.h5"),
+    "merge, contiguous": lambda folder: actscope.merge(
+        sources(folder), folder / "run.h5", codec="none"
+    ),
     "pack": lambda folder: actscope.pack(sources(folder)[0], folder / "run.h5", codec="gzip"),
 }
 
@@ -225,7 +228,7 @@ def recorded(tmp_path):
 
 
 @pytest.mark.parametrize("free", [20_000, 300_000, 900_000])
-@pytest.mark.parametrize("job", ["zstd", "channel", "stream", "merge", "pack"])
+@pytest.mark.parametrize("job", [job for job in JOBS if job != "contiguous"])
 @pytest.mark.filterwarnings("ignore:.*read again and passed over")
 def test_chunks_that_find_no_room_lose_nothing_and_the_same_call_goes_on(
     small_disk, recorded, job, free
