@@ -125,6 +125,9 @@ def test_another_run_is_refused_and_loses_nothing(tmp_path):
             ChunkedWriter(example.path, plan)
     with pytest.raises(ResumeError, match="chunks"):
         Writer(example.path, example.plan)
+    other = dataclasses.replace(example.plan, provenance='{"backend": "other"}')
+    with pytest.raises(ResumeError, match=r'\(backend: "none" in the file, "other" in this call\)'):
+        Writer(example.path, other)  # of which other chunks follow
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     write(example, chunked(example))
     with pytest.raises(OutputExistsError):
