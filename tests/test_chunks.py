@@ -95,6 +95,51 @@ def test_an_unfinished_run_is_read_and_gone_on_with(stored, upto, known):
             np.testing.assert_array_equal(one[f"checksums/{number}"], two[f"checksums/{number}"])
 
 
+def test_a_run_goes_on_in_the_same_file_of_chunks(stored):
+    example, codec, layout = stored
+    plan = chunked(example, codec, layout)
+    write(example, plan, 25)
+    (before,) = example.path.parent.glob("run.h5.chunks-*")
+    number = before.stat().st_ino
+    for upto in (31, 49):
+        write(example, plan, upto)
+        assert list(example.path.parent.glob("run.h5.chunks-*")) == [before]
+    write(example, plan)
+    assert example.path.stat().st_ino == number
+    check_content(example, 53)
+
+
+def laid_out_otherwise(surface, plan):
+    """As another version of the HDF5 library might: with something else before the chunks."""
+    file = create_chunked(surface, plan)
+    file.attrs["other"] = np.zeros(3000)
+    return file
+
+
+create_chunked = layout.create_chunked
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("actscope.store.layout.create_chunked", laid_out_otherwise),
+        ("actscope.store.journal._in_order", lambda chunks, order: ()),
+    ],
+)
+def test_chunks_move_where_the_library_would_place_them_elsewhere(stored, name, other, monkeypatch):
+    example, codec, layout = stored
+    plan = chunked(example, codec, layout)
+    write(example, plan, 25)
+    with monkeypatch.context() as patched:
+        patched.setattr(name, other)
+        write(example, plan, 31)
+    moved = [path.name for path in example.path.parent.glob("run.h5.chunks-*")]
+    assert moved == ["run.h5.chunks-1"]
+    check_content(example, 31)
+    write(example, plan)
+    check_content(example, 53)
+
+
 def test_committed_rows_are_read_while_the_run_goes_on(tmp_path):
     example = Example(tmp_path / "run.h5", samples=53)
     with ChunkedWriter(example.path, chunked(example)) as writer:

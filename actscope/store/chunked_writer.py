@@ -20,15 +20,10 @@ import numpy as np
 from actscope.store import layout, schema
 from actscope.store.bands import BandUnderWay, OpenBand, Part, decoded
 from actscope.store.checksums import SLOTS, bytes_of, checksum, plan_checksums, rows_per_block
-from actscope.store.chunked_opening import (
-    ChunkedDataset,
-    ChunkedTarget,
-    append_entry,
-    check_surface,
-    open_chunked_target,
-)
+from actscope.store.chunked_file import ChunkedDataset, check_surface
+from actscope.store.chunked_opening import ChunkedTarget, append_entry, open_chunked_target
 from actscope.store.disk import SECONDS_BETWEEN_COMMITS, synchronise, synchronise_folder, write_at
-from actscope.store.journal import chunks_path, commit_entry, partial_path
+from actscope.store.journal import PlacedChunk, chunks_path, commit_entry, partial_path
 from actscope.store.kept_statistics import FIELDS, KeptStatistics, field_values
 from actscope.store.opening import discard_chunks
 from actscope.store.schema import RecordingPlan, TensorPlan
@@ -46,39 +41,35 @@ class _Column:
         dataset: what takes its chunks.
         blocks: the checksums of the blocks that are full, as far as they are known.
         told: of how many of them the journal knows.
-        placed: the chunks since the last commit: number, offset, size.
     """
 
     open: OpenBand
     dataset: ChunkedDataset
     blocks: list[int] = field(default_factory=list)
     told: int = 0
-    placed: list[tuple[int, int, int]] = field(default_factory=list)
 
-    @property
-    def name(self) -> str:
-        """Where the tensor stands in the file."""
-        return f"/{self.open.tensor.dataset}"
-
-    def place(self, band: BandUnderWay) -> None:
+    def place(self, band: BandUnderWay) -> list[PlacedChunk]:
         """Hand the chunks of the next band to the library, once they are encoded."""
         encoded = band.result()
-        for place, content in enumerate(encoded.chunks, band.number * len(encoded.chunks)):
-            self.placed.append(self.dataset.place(place, content))
         self._note(band.number, encoded.checksums)
+        first = band.number * len(encoded.chunks)
+        return [
+            self.dataset.place(number, content)
+            for number, content in enumerate(encoded.chunks, first)
+        ]
 
-    def take_new(self) -> tuple[list[tuple[int, int, int]], list[int]]:
-        """The chunks, and the checksums of full blocks, that there are since the last call."""
+    def new_blocks(self) -> list[int]:
+        """The checksums of full blocks that there are since the last call."""
         self._note(self.open.number, self.open.full_blocks())
-        placed, blocks = self.placed, self.blocks[self.told :]
-        self.placed, self.told = [], len(self.blocks)
-        return placed, blocks
+        new = self.blocks[self.told :]
+        self.told = len(self.blocks)
+        return new
 
     def tail(self, first: int, stop: int) -> tuple[str, int, int, list[memoryview]]:
         """The rows of the incomplete chunk from the row `first` on, `stop` being their end."""
         first = max(first, stop - self.open.rows)
         parts = [bytes_of(part) for part in self.open.last(stop - first)]
-        return self.name, first, stop - first, parts
+        return self.dataset.name, first, stop - first, parts
 
     def _note(self, band: int, checksums: list[int]) -> None:
         first = -(-band * self.open.tensor.chunk[0] // rows_per_block(self.open.tensor))
@@ -131,6 +122,7 @@ class ChunkedWriter:
         self._state_slot = target.state.slot
         self._encoders = ThreadPoolExecutor(THREADS, "actscope-codec")
         self._under_way: deque[tuple[_Column, BandUnderWay]] = deque()
+        self._placed: list[PlacedChunk] = []  # since the last commit
         self._disk = ThreadPoolExecutor(1, "actscope-commit")
         self._commit: Future[None] | None = None
         self._committed_at = time.monotonic()
@@ -167,7 +159,7 @@ class ChunkedWriter:
 
     def _place_oldest(self) -> None:
         column, band = self._under_way.popleft()
-        column.place(band)
+        self._placed += column.place(band)
         check_surface(self._open_target.surface)
 
     @property
@@ -201,13 +193,13 @@ class ChunkedWriter:
 
     def _prepared(self) -> _Commit:
         """All that a commit will write, for the rows that were appended until now."""
-        new = {column.name: column.take_new() for column in self._columns}
+        placed, self._placed = self._placed, []
         state = self._statistics.state
         slot = (self._state_slot + 1) % SLOTS
         entry = commit_entry(
             self.written,
-            {name: placed for name, (placed, _) in new.items()},
-            {name: blocks for name, (_, blocks) in new.items()},
+            placed,
+            {column.dataset.name: column.new_blocks() for column in self._columns},
             [column.tail(self.committed, self.written) for column in self._columns],
             state=(slot, checksum(np.frombuffer(state, np.uint8))) if state else None,
         )
@@ -294,15 +286,11 @@ class ChunkedWriter:
 
 def _column(tensor: TensorPlan, target: ChunkedTarget) -> _Column:
     """A tensor's state after the rows that are committed."""
-    name = f"/{tensor.dataset}"
-    blocks = list(target.blocks.get(name, ()))
-    column = _Column(
-        OpenBand(tensor, target.rows // tensor.chunk[0]),
-        ChunkedDataset(target.file, tensor),
-        blocks,
-        len(blocks),
-    )
-    tail = target.tails.get(name)
+    dataset = ChunkedDataset(target.file, tensor)
+    blocks = list(target.blocks.get(dataset.name, ()))
+    band = OpenBand(tensor, target.rows // tensor.chunk[0])
+    column = _Column(band, dataset, blocks, len(blocks))
+    tail = target.tails.get(dataset.name)
     if tail is not None and len(tail):
         column.open.add(tail)
     return column

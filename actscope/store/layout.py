@@ -111,8 +111,7 @@ def create(descriptor: int, plan: RecordingPlan) -> Offsets:
 
 
 def create_chunked(surface: Surface, plan: RecordingPlan) -> h5py.File:
-    """Lay out the recording for `plan` in an open file, which stays open to take its chunks."""
-    os.ftruncate(surface.fileno(), 0)
+    """Lay out the recording for `plan` in an empty file, which stays open to take its chunks."""
     # Chunks need no alignment: they are read whole.
     file = h5py.File(surface, "w")
     describe(file, plan)
