@@ -25,6 +25,8 @@ BENCHMARKS = {
     "keract": "benchmarks.keract_speed",
     "statistics": "benchmarks.keeping",
     "dry-run": "benchmarks.dry_run",
+    "codecs": "benchmarks.codecs",
+    "copying": "benchmarks.copying",
 }
 
 

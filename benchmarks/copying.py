@@ -1,22 +1,17 @@
 """Recordings written anew: merged and packed, beside a plain copy of the same files.
 
-    python -m benchmarks.copying [--samples 24576] [--rounds 3] [--folder /dev/shm]
-
 Two recordings of `(N, 24, 24, 16)` and `(N, 16)` float32 after a ReLU, zstd: about 500 MB each for
 24,576 samples. They are copied with plain reads and writes, one after the other into one file and
 brought to the disk; merged, where their chunks line up and where they do not; and one of them is
 packed. Then a recording of eight such layers by channels, of which a sixteenth of the samples is
-taken, is packed by samples. Interleaved rounds, medians.
+taken, is packed by samples.
 """
 
-import argparse
 import os
 import shutil
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -27,9 +22,13 @@ from actscope.store.chunking import stored_as
 from actscope.store.schema import RecordingPlan
 from actscope.store.writers import open_writer
 from benchmarks.codecs import BATCH_SIZE, SHAPE, output
+from benchmarks.measuring import Options, rounds_of
+from benchmarks.tables import Ratio, Series, Table
 
+SAMPLES = 24_576
 ROWS_PER_CHUNK = 28
 LAYERS_BY_CHANNEL = 8
+COPY, MERGE = "copy both plainly", "merge both"
 
 
 def write(path: Path, samples: int, storage: tuple[str, str], layers: int = 1) -> Path:
@@ -49,7 +48,7 @@ def write(path: Path, samples: int, storage: tuple[str, str], layers: int = 1) -
     return path
 
 
-def copy(sources: list[Path], target: Path) -> None:
+def copy(sources: Sequence[Path], target: Path) -> None:
     """The same bytes, one file after the other."""
     with target.open("wb") as whole:
         for source in sources:
@@ -60,7 +59,7 @@ def copy(sources: list[Path], target: Path) -> None:
 
 
 def measure(samples: int, rounds: int, folder: Path) -> dict[str, list[float]]:
-    """Seconds for each way, one entry per round."""
+    """Seconds of each way, one entry per round."""
     whole = samples // ROWS_PER_CHUNK * ROWS_PER_CHUNK
     zstd = ("zstd", "sample")
     one, two = write(folder / "1.h5", whole, zstd), write(folder / "22.h5", whole, zstd)
@@ -70,40 +69,25 @@ def measure(samples: int, rounds: int, folder: Path) -> dict[str, list[float]]:
     )
     target = folder / "target.h5"
     ways: dict[str, Callable[[], object]] = {
-        "copy both": lambda: copy([one, two], target),
-        "merge both": lambda: actscope.merge([one, two], target),
-        "merge, not lining up": lambda: actscope.merge([odd, one, two], target),
-        "merge, decoded": lambda: actscope.merge([one, two], target, codec="none"),
+        COPY: lambda: copy([one, two], target),
+        MERGE: lambda: actscope.merge([one, two], target),
+        "merge, chunks not lining up": lambda: actscope.merge([odd, one, two], target),
+        "merge into plain rows": lambda: actscope.merge([one, two], target, codec="none"),
         "pack one, as it is": lambda: actscope.pack(one, target),
         "pack one, gzip": lambda: actscope.pack(one, target, codec="gzip"),
-        "pack by channels": lambda: actscope.pack(channels, target),
+        "pack eight layers by channels": lambda: actscope.pack(channels, target),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            times[name].append(time.perf_counter() - start)
-            target.unlink()
-    return times
+    return rounds_of(ways, rounds, lambda: target.unlink(missing_ok=True))
 
 
-def report(times: dict[str, list[float]]) -> None:
-    """A table."""
-    for name, values in times.items():
-        print(f"{name:22} {median(values):6.2f} s   ({min(values):.2f} to {max(values):.2f})")
-
-
-def main() -> None:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=24_576)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, default=Path("/dev/shm"))
-    words = parser.parse_args()
-    with TemporaryDirectory(dir=words.folder) as folder:
-        report(measure(words.samples, words.rounds, Path(folder)))
-
-
-if __name__ == "__main__":
-    main()
+def tables(options: Options) -> Iterator[Table]:
+    """One table: in memory, and on a disk."""
+    samples = options.scaled(SAMPLES, ROWS_PER_CHUNK)
+    found: dict[str, dict[str, list[float]]] = {}
+    for place, folder in (("in memory", options.folder), ("on the disk", options.disk)):
+        with TemporaryDirectory(dir=folder) as temporary:
+            for label, values in measure(samples, options.rounds, Path(temporary)).items():
+                found.setdefault(label, {})[place] = values
+    series = tuple(Series(label, values) for label, values in found.items())
+    title = f"Merging and packing recordings of {samples:,} samples"
+    yield Table("copying", title, series, (Ratio("merge / plain copy", (MERGE,), (COPY,)),))
