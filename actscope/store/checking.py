@@ -1,18 +1,14 @@
 """Compares the committed rows of a recording with the checksums that it holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
-import h5py
-
 from actscope.errors import FormatError
-from actscope.store import schema
+from actscope.store import guarded, schema
 from actscope.store.checksums import SLOTS, checksum, covering
 from actscope.store.chunking import BAND_BYTES
-from actscope.store.findings import Finding
-from actscope.store.guarded import UNREADABLE
+from actscope.store.findings import Finding, finding
 from actscope.store.journal import MAGIC, Journal
 from actscope.store.rows import open_rows
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
@@ -31,22 +27,31 @@ def check(path: Path) -> list[Finding]:
     try:
         if structure.journal is not None:
             return _check_journal(path, structure, structure.journal)
-        with h5py.File(path, "r", locking="best-effort") as file:
-            if schema.CHECKSUMS not in file:
-                return []
-            stored = list(read_checksums(file, structure.samples, path))
-            slots = read_slots(file, path)  # after what they speak of: a run may be writing it
-    except (FormatError, *UNREADABLE) as error:
-        problem = str(error).removeprefix(f"{path}: ")
+        with guarded.open_file(path) as root:
+            stored = list(read_checksums(root, structure.samples))
+            # After what they speak of: a run may be writing it.
+            slots = read_slots(root) if stored else ()
+    except FormatError as error:
+        problem = finding("", error, path).problem
         return [Finding(f"/{schema.CHECKSUMS}", f"cannot be read: {problem}")]
-    return [finding for sums in stored for finding in _check(path, structure, sums, slots)]
+    found = [found for sums in stored for found in _check(path, structure, sums, slots)]
+    return found + _uncovered(structure, stored)
+
+
+def _uncovered(structure: Structure, stored: Sequence[StoredChecksums]) -> list[Finding]:
+    """Rows without checksums in a recording that has checksums."""
+    covered = {sums.tensor for sums in stored}
+    return [
+        Finding(tensor.dataset, "its rows have no checksums, though others do")
+        for tensor in structure.tensors
+        if stored and tensor.dataset not in covered
+    ]
 
 
 def _check_journal(path: Path, structure: Structure, journal: Journal) -> list[Finding]:
     """The same for a recording in chunks that is not finished: its journal has the checksums."""
-    with h5py.File(BytesIO(journal.skeleton), "r") as file:
-        planned = 0 if structure.is_open_ended else structure.samples
-        stored = list(read_checksums(file, planned, path))
+    planned = 0 if structure.is_open_ended else structure.samples
+    stored = list(read_checksums(guarded.open_image(journal.skeleton, path), planned))
     found: list[Finding] = []
     if MAGIC in bytes(journal.content[journal.end + 1 :]):
         problem = (
@@ -64,7 +69,7 @@ def _check_journal(path: Path, structure: Structure, journal: Journal) -> list[F
         full = len(blocks) * sums.rows_per_block
         part = replace(structure, rows=min(full, structure.rows))
         found += _check(path, part, known, ())
-    return found
+    return found + _uncovered(structure, stored)
 
 
 def _rows_together(tensor: StoredTensor) -> int:
@@ -84,7 +89,7 @@ def _check(
     try:
         yield from _differing(path, structure, tensor, sums, slots)
     except FormatError as error:
-        yield Finding(tensor.dataset, str(error).removeprefix(f"{path}: "))
+        yield finding(tensor.dataset, error, path)
 
 
 def _differing(

@@ -7,14 +7,14 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import h5py
-
 from actscope.errors import FormatError, OutputExistsError, ResumeError
-from actscope.store import layout, schema, space
+from actscope.store import guarded, layout, schema, space
 from actscope.store.checksums import SLOTS, checksum, plan_checksums
-from actscope.store.guarded import UNREADABLE
+from actscope.store.findings import finding
+from actscope.store.hdf5.objects import Group
 from actscope.store.journal import Journal, partial_path
 from actscope.store.kept_statistics import KeptState, state_size
 from actscope.store.layout import Offsets
@@ -110,7 +110,7 @@ def _read_damaged_or_not(path: Path, journal: Journal) -> Structure:
     """An unfinished recording in chunks, whose rows no new run may throw away unasked."""
     try:
         return read_unfinished(path, journal)
-    except (FormatError, *UNREADABLE) as error:
+    except (FormatError, OSError) as error:
         raise FormatError(
             f"{path}: the unfinished recording there cannot be gone on with ({error}): choose "
             "another name, or start anew (overwrite=True, --overwrite)"
@@ -213,12 +213,12 @@ def _go_on(path: Path, plan: RecordingPlan, descriptor: int, found: Structure) -
     different = differences(found, plan)
     if found.journal is not None:
         check_same(path, found, different)
-    with h5py.File(path, "r", locking=False) as file:
-        check_same(path, found, [*different, *_other_checksums(file, plan, path)])
-        slots = read_slots(file, path)
-        stored = {sums.tensor: sums for sums in read_checksums(file, found.samples, path)}
-        offsets = layout.offsets_in(file, plan)
-        state = read_state(file, path, found.rows) if plan.keeps_statistics else KeptState()
+    with guarded.open_file(path) as root:
+        check_same(path, found, [*different, *_other_checksums(root, plan, path)])
+        slots = read_slots(root)
+        stored = {sums.tensor: sums for sums in read_checksums(root, found.samples)}
+        offsets = layout.offsets(plan, partial(guarded.first_byte_at, root))
+        state = read_state(root, found.rows) if plan.keeps_statistics else KeptState()
     space.reserve(descriptor, os.fstat(descriptor).st_size, path.parent)
     open_blocks = tuple(
         _open_block(path, tensor, stored[tensor.dataset], slots, found.rows)
@@ -227,18 +227,16 @@ def _go_on(path: Path, plan: RecordingPlan, descriptor: int, found: Structure) -
     return Target(descriptor, -1, offsets, found.rows, slots, open_blocks, state, False)
 
 
-def _other_checksums(file: h5py.File, plan: RecordingPlan, path: Path) -> list[str]:
+def _other_checksums(root: Group, plan: RecordingPlan, path: Path) -> list[str]:
     """A clause where the file's checksums are not those that a writer would keep."""
     planned = {
         (f"/{schema.CHECKSUMS}/{s.name}", s.tensor, s.rows_per_block) for s in plan_checksums(plan)
     }
     try:
-        read_slots(file, path)
-        stored = {
-            (s.name, s.tensor, s.rows_per_block) for s in read_checksums(file, plan.samples, path)
-        }
+        read_slots(root)
+        stored = {(s.name, s.tensor, s.rows_per_block) for s in read_checksums(root, plan.samples)}
     except FormatError as error:
-        return [f"checksums: {str(error).removeprefix(f'{path}: ')}"]
+        return [f"checksums: {finding('', error, path).problem}"]
     return [] if stored == planned else ["checksums: not of the blocks that this actscope keeps"]
 
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-import numpy.typing as npt
 
 from actscope.errors import FormatError
+from actscope.protocol import Array
 from actscope.statistics import BINS, Statistics
 from actscope.store import guarded, schema
 from actscope.store.checksums import SLOTS
+from actscope.store.hdf5.objects import Group
 from actscope.store.journal import journal_state
 from actscope.store.kept_statistics import FIELDS, Field, KeptState, group_name, running_for
 from actscope.store.structure import StoredTensor, Structure
@@ -18,20 +18,22 @@ from actscope.store.structure import StoredTensor, Structure
 MAXIMUM_TOP = 1000
 
 
-def read_state(file: h5py.File, path: Path, rows: int) -> KeptState:
+def read_state(root: Group, rows: int) -> KeptState:
     """The state of all statistics after `rows` rows, of a recording that is not finished.
 
     Raises:
         FormatError: the file has none that is good for so many rows.
     """
-    group = guarded.member(file, schema.STATISTICS, h5py.Group, path)
-    slots = guarded.plain_numbers(group, schema.SLOTS, "<i8", SLOTS, path)
+    group = guarded.member(root, schema.STATISTICS, Group)
+    slots = guarded.plain_numbers(group, schema.SLOTS, "<i8", SLOTS)
     if rows not in slots:
-        raise FormatError(f"{path} has no statistics for its {rows:,} committed rows: damaged")
-    state = guarded.plain_dataset(group, schema.STATE, path)
-    if state.ndim != 2 or state.shape[0] != SLOTS or state.dtype != np.uint8:
-        raise FormatError(f"{path}: {state.name} is not {SLOTS} lists of bytes")
-    return KeptState(slots, state[slots.index(rows)].tobytes())
+        raise FormatError(
+            f"{root.content.name} has no statistics for its {rows:,} committed rows: damaged"
+        )
+    state = guarded.plain_dataset(group, schema.STATE)
+    if len(state.shape) != 2 or state.shape[0] != SLOTS or state.dtype != np.uint8:
+        raise root.content.damaged(f"{state.dataset.name} is not {SLOTS} lists of bytes")
+    return KeptState(slots, state.read()[slots.index(rows)].tobytes())
 
 
 def read_statistics(path: Path, structure: Structure, tensor: StoredTensor) -> Statistics:
@@ -40,55 +42,49 @@ def read_statistics(path: Path, structure: Structure, tensor: StoredTensor) -> S
     Raises:
         FormatError: they are damaged.
     """
-    try:
-        if structure.journal is not None:
-            state = journal_state(structure.journal)
-            return _from_state(path, structure, tensor, state)
-        with h5py.File(path, "r", locking="best-effort") as file:
-            if structure.is_finished:
-                return _from_fields(file, path, structure, tensor)
-            state = read_state(file, path, structure.rows).content
-            return _from_state(path, structure, tensor, state)
-    except guarded.UNREADABLE as error:
-        raise FormatError(f"{path}: the statistics of {tensor.dataset}: {error}") from error
+    if structure.journal is not None:
+        return _from_state(structure, tensor, journal_state(structure.journal))
+    with guarded.open_file(path) as root:
+        if structure.is_finished:
+            return _from_fields(root, structure, tensor)
+        return _from_state(structure, tensor, read_state(root, structure.rows).content)
 
 
-def _from_state(path: Path, structure: Structure, tensor: StoredTensor, state: bytes) -> Statistics:
+def _from_state(structure: Structure, tensor: StoredTensor, state: bytes) -> Statistics:
+    where = f"{structure.name}: the statistics of {tensor.dataset}"
     running = running_for(tensor.shape, tensor.axes[1:])
     start = structure.statistics[tensor.dataset]
-    running.restore(state[start : start + running.nbytes])
+    try:
+        running.restore(state[start : start + running.nbytes])
+    except ValueError as error:
+        raise FormatError(f"{where}: {error}") from error
     found = running.result()
     if found.samples != structure.rows:
         raise FormatError(
-            f"{path}: the statistics of {tensor.dataset} are of {found.samples:,} samples where "
-            f"{structure.rows:,} are committed: damaged"
+            f"{where} are of {found.samples:,} samples where {structure.rows:,} are committed: "
+            "damaged"
         )
     return found
 
 
-def _from_fields(
-    file: h5py.File, path: Path, structure: Structure, tensor: StoredTensor
-) -> Statistics:
+def _from_fields(root: Group, structure: Structure, tensor: StoredTensor) -> Statistics:
     layer, _, name = tensor.dataset.rpartition("/")
-    group = guarded.group_at(file, f"{layer}/{group_name(name)}", path)
+    group = guarded.group_at(root, f"{layer}/{group_name(name)}")
     channels = running_for(tensor.shape, tensor.axes[1:], 0).channels
-    top = len(guarded.plain_dataset(group, "top-values", path))
+    top, *_ = guarded.plain_dataset(group, "top-values").shape or (0,)
     if top > MAXIMUM_TOP:
-        raise FormatError(f"{path}: {group.name} has {top} top samples, more than {MAXIMUM_TOP}")
+        raise root.content.damaged(f"{group.name} has {top} top samples, more than {MAXIMUM_TOP}")
     values: dict[str, Any] = {
-        field.attribute: _values(group, field, field.shape(channels, top), path) for field in FIELDS
+        field.attribute: _values(group, field, field.shape(channels, top)) for field in FIELDS
     }
     return Statistics(samples=structure.rows, **values)
 
 
-def _values(
-    group: h5py.Group, field: Field, shape: tuple[int, ...], path: Path
-) -> npt.NDArray[np.generic]:
-    dataset = guarded.plain_dataset(group, field.name, path)
-    if dataset.shape != shape or dataset.dtype != field.dtype:
-        raise FormatError(
-            f"{path}: {dataset.name} has shape {dataset.shape} and dtype {dataset.dtype}, not "
+def _values(group: Group, field: Field, shape: tuple[int, ...]) -> Array:
+    found = guarded.plain_dataset(group, field.name)
+    if found.shape != shape or found.dataset.type != field.dtype:
+        raise group.content.damaged(
+            f"{found.dataset.name} has shape {found.shape} and dtype {found.dataset.type}, not "
             f"{shape} and {field.dtype}; histograms have {BINS} bins"
         )
-    values: npt.NDArray[np.generic] = dataset[...]
-    return values
+    return found.read()

@@ -8,22 +8,24 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from io import BytesIO
-from itertools import islice, pairwise
+from functools import cache, cached_property, partial
+from itertools import count, islice, pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from actscope.dtypes import STORABLE, itemsize
+from actscope.dtypes import itemsize, raw_dtype
 from actscope.errors import FormatError, MissingFileError
 from actscope.protocol import Array
 from actscope.store import guarded, schema
 from actscope.store.coverage import check_journal
-from actscope.store.findings import Finding
+from actscope.store.findings import Finding, finding
+from actscope.store.hdf5.content import Content
+from actscope.store.hdf5.groups import NOWHERE
+from actscope.store.hdf5.objects import Dataset, Group
+from actscope.store.hdf5.types import BFLOAT16, is_numpy
 from actscope.store.journal import (
     Journal,
     chunks_path,
@@ -33,9 +35,9 @@ from actscope.store.journal import (
     read_journal,
 )
 from actscope.store.kept_statistics import dataset_name
-from actscope.store.layout import type_of
+from actscope.store.words import checked, words_of, words_of_layer
 
-MAXIMUM_MEMBERS = 1_000_000
+MOST_FINDINGS = 1000
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class StoredTensor:
     """A dataset with a row per sample: where its bytes are and what they mean.
 
     Either its rows stand one after another from `offset` on, or they are in chunks of the shape
-    `chunk`, encoded by the filters numbered in `pipeline`. Where only the
-    statistics were recorded it is not stored.
+    `chunk`, encoded by the filters numbered in `pipeline`, whose places are listed from `offset`
+    on. Where only the statistics were recorded it is not stored.
     """
 
     dataset: str
@@ -76,23 +78,45 @@ class StoredTensor:
 class Structure:
     """What a recording holds, apart from the activations themselves.
 
-    `samples` is how many rows are planned, and what is there so far where `is_open_ended`.
-    `journal` is there while a recording in chunks is not finished. `statistics` has, for each
-    dataset whose statistics are kept, where their state begins in that of all.
+    `name` is what messages call the file. `samples` is how many rows are planned, and what is
+    there so far where `is_open_ended`. `journal` is there while a recording in chunks is not
+    finished. `statistics` has, for each dataset whose statistics are kept, where their state begins
+    in that of all.
     """
 
+    name: str
     version: str
     rows: int
     samples: int
     provenance: str
-    ids: tuple[str, ...]
-    labels: Array | None
+    stored_ids: Array | None
+    stored_labels: Array | None
     epochs: Array | None
     inputs: tuple[StoredTensor, ...]
     outputs: tuple[StoredTensor, ...]
     gradients: tuple[StoredTensor, ...]
     journal: Journal | None = None
     statistics: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """A name for each sample; empty where they have none."""
+        return () if self.stored_ids is None else tuple(self._texts(schema.IDS, self.stored_ids))
+
+    @cached_property
+    def labels(self) -> Array | None:
+        """A number or text for each sample, or None."""
+        labels = self.stored_labels
+        if labels is None or labels.dtype.kind != "S":
+            return labels
+        return np.array(self._texts(schema.LABELS, labels))
+
+    def _texts(self, name: str, values: Array) -> list[str]:
+        try:
+            return [value.decode() for value in values.tolist()]
+        except UnicodeDecodeError as error:
+            where = f"{self.name}: /{schema.SAMPLES}/{name}"
+            raise FormatError(f"{where} is not UTF-8: {error}") from error
 
     @property
     def is_open_ended(self) -> bool:
@@ -153,21 +177,21 @@ def read_structure(path: Path) -> Structure:
     Raises:
         FormatError: the file is not a recording, is damaged, or is of a newer version.
     """
+    _check_is_file(path)
+    journal = None if path.exists() else unfinished_journal(path)
+    if journal is not None:
+        with suppress(FileNotFoundError):  # it was finished in between
+            return read_unfinished(path, journal)
+    with guarded.open_file(path) as root:
+        return _read(root)
+
+
+def _check_is_file(path: Path) -> None:
+    """Refuse what can be opened and is no file: reading a pipe would wait for ever."""
     if path.is_dir():
         raise FormatError(f"{path} is a folder, not an actscope recording")
-    try:
-        journal = None if path.exists() else unfinished_journal(path)
-        if journal is not None:
-            with suppress(FileNotFoundError):  # it was finished in between
-                return read_unfinished(path, journal)
-        with h5py.File(path, "r", locking="best-effort") as file:
-            return _read(file, path)
-    except FormatError:
-        raise
-    except PermissionError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror}") from error
-    except guarded.UNREADABLE as error:
-        raise FormatError(f"{path} is not an actscope recording: {error}") from error
+    if path.exists() and not path.is_file():
+        raise FormatError(f"{path} is not a file")
 
 
 def read_unfinished(path: Path, journal: Journal) -> Structure:
@@ -180,8 +204,7 @@ def read_unfinished(path: Path, journal: Journal) -> Structure:
     if chunks.is_symlink():
         raise FormatError(f"{chunks} is a link to another file, which is not followed")
     journal.encoded = mapped(chunks)
-    with h5py.File(BytesIO(journal.skeleton), "r") as file:
-        planned = _read(file, path)
+    planned = _read(guarded.open_image(journal.skeleton, path))
     samples = journal.rows if journal.is_open_ended else planned.samples
     if journal.rows > samples:
         raise FormatError(f"{path}: {journal.rows} rows are committed of {samples}: damaged")
@@ -189,22 +212,22 @@ def read_unfinished(path: Path, journal: Journal) -> Structure:
     return replace(planned, rows=journal.rows, samples=samples, journal=journal)
 
 
-def _read(file: h5py.File, path: Path) -> Structure:
-    version = _checked_version(file, path)
-    samples = _samples(file, path)
+def _read(root: Group) -> Structure:
+    version = _checked_version(root)
+    samples = _samples(root)
     statistics: dict[str, int] = {}
-    tensors = tuple(_tensors(file, samples, path, statistics))
-    inputs = tuple(_inputs(file, samples, path))
-    _check_apart((*inputs, *tensors), samples, path)
-    _check_once(file, (*inputs, *tensors), path)
+    tensors = tuple(_tensors(root, samples, statistics))
+    inputs = tuple(_inputs(root, samples))
+    _check_apart((*inputs, *tensors), samples, root.content)
     return Structure(
+        name=root.content.name,
         version=version,
-        rows=_rows(file, samples, path),
+        rows=_rows(root, samples),
         samples=samples,
-        provenance=guarded.text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE),
-        ids=_ids(file, samples, path),
-        labels=_column(file, schema.LABELS, samples, path),
-        epochs=_column(file, schema.EPOCHS, samples, path),
+        provenance=guarded.text(root, schema.PROVENANCE, schema.MAXIMUM_PROVENANCE),
+        stored_ids=_column(root, schema.IDS, samples),
+        stored_labels=_column(root, schema.LABELS, samples),
+        epochs=_column(root, schema.EPOCHS, samples),
         inputs=inputs,
         outputs=tuple(tensor for tensor in tensors if not tensor.is_gradient),
         gradients=tuple(tensor for tensor in tensors if tensor.is_gradient),
@@ -213,56 +236,62 @@ def _read(file: h5py.File, path: Path) -> Structure:
 
 
 def structure_findings(path: Path) -> list[Finding]:
-    """Everything that is wrong in the file's structure, each with its place; empty if nothing is.
+    """What is wrong in the file's structure, each with its place; empty if nothing is.
 
-    Where `read_structure` ends at the first problem, this goes on with the next part.
+    Where `read_structure` ends at the first problem, this goes on with the next part, until it has
+    found `MOST_FINDINGS`.
     """
     found: list[Finding] = []
     try:
-        if not path.exists():  # what there is of it is a journal
-            check_exists(path)
-            read_structure(path)
-            return []
-        with h5py.File(path, "r", locking="best-effort") as file:
-            for place, part in _parts(file, path):
-                try:
-                    part()
-                except (FormatError, *guarded.UNREADABLE) as error:
-                    found.append(Finding(place, str(error).removeprefix(f"{path}: ")))
+        if path.exists():  # else what there is of it is a journal
+            _check_is_file(path)
+            with guarded.open_file(path) as root:
+                found += islice(_findings(root), MOST_FINDINGS)
         if not found:
-            read_structure(path)
-    except (FormatError, *guarded.UNREADABLE) as error:
-        found.append(Finding("/", str(error).removeprefix(f"{path}: ")))
+            structure = read_structure(path)
+            _ = structure.ids, structure.labels
+    except FormatError as error:
+        found.append(finding("/", error, path))
     return found
 
 
-def _parts(file: h5py.File, path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _findings(root: Group) -> Iterator[Finding]:
+    for place, part in _parts(root):
+        try:
+            part()
+        except FormatError as error:
+            yield finding(place, error, root.content.name)
+
+
+def _parts(root: Group) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Every part of a recording's structure, with what reads and checks it."""
-    samples = _samples(file, path)
-    yield "/", lambda: _checked_version(file, path)
-    yield "/", lambda: guarded.text(file, schema.PROVENANCE, path, schema.MAXIMUM_PROVENANCE)
-    yield f"/{schema.ROWS}", lambda: _rows(file, samples, path)
+    samples = _samples(root)
+    yield "/", lambda: _checked_version(root)
+    yield "/", lambda: guarded.text(root, schema.PROVENANCE, schema.MAXIMUM_PROVENANCE)
+    yield f"/{schema.ROWS}", lambda: _rows(root, samples)
     for name in (schema.IDS, schema.LABELS, schema.EPOCHS):
-        yield f"/{schema.SAMPLES}/{name}", partial(_column, file, name, samples, path)
-    yield f"/{schema.SAMPLES}/{schema.INPUT}", lambda: list(_inputs(file, samples, path))
-    layers = guarded.member(file, schema.LAYERS, h5py.Group, path)
-    for name in islice(layers, MAXIMUM_MEMBERS):
+        yield f"/{schema.SAMPLES}/{name}", partial(_column, root, name, samples)
+    yield f"/{schema.SAMPLES}/{schema.INPUT}", lambda: list(_inputs(root, samples))
+    layers = guarded.member(root, schema.LAYERS, Group)
+    for name in layers.links:
         place = f"/{schema.LAYERS}/{name}"
-        yield place, partial(_layer_tensors, layers, name, samples, path)
+        yield place, partial(_layer_tensors, layers, name, samples)
 
 
-def _layer_tensors(layers: h5py.Group, name: str, samples: int, path: Path) -> None:
-    group = guarded.member(layers, name, h5py.Group, path)
-    list(_tensors_of(group, samples, path, {}))
-    for member in filter(schema.is_tensor_name, islice(group, MAXIMUM_MEMBERS)):
-        dataset = guarded.member(group, member, h5py.Dataset, path)
-        words = guarded.summary(dataset, path)
-        own = json.loads(json.dumps(_words_of_layer(group, dataset, path)))
+def _layer_tensors(layers: Group, name: str, samples: int) -> None:
+    group = guarded.member(layers, name, Group)
+    list(_tensors_of(group, samples, {}))
+    for member in filter(schema.is_tensor_name, group.links):
+        dataset = guarded.member(group, member, Dataset)
+        words = guarded.summary(dataset)
+        own = json.loads(json.dumps(words_of_layer(group, dataset)))
         if words is not None and words != own:
-            raise FormatError(f"{dataset.name}: its summary is not what its attributes say")
+            raise group.content.damaged(
+                f"{dataset.name}: its summary is not what its attributes say"
+            )
 
 
-def _check_apart(tensors: Sequence[StoredTensor], samples: int, path: Path) -> None:
+def _check_apart(tensors: Sequence[StoredTensor], samples: int, content: Content) -> None:
     """Refuse datasets that share bytes, as one does that stands in two places."""
     placed = sorted(
         (tensor.offset, tensor.offset + samples * tensor.bytes_per_sample, tensor.dataset)
@@ -271,18 +300,13 @@ def _check_apart(tensors: Sequence[StoredTensor], samples: int, path: Path) -> N
     )
     for (_, end, name), (start, _, other) in pairwise(placed):
         if start < end:
-            raise FormatError(f"{path}: {name} and {other} share bytes of the file: it is damaged")
-
-
-def _check_once(file: h5py.File, tensors: Sequence[StoredTensor], path: Path) -> None:
-    """Refuse a dataset in chunks that stands in two places: hard links give it several names."""
+            raise content.damaged(f"{name} and {other} share bytes of the file: it is damaged")
     names: dict[int, str] = {}
     for tensor in tensors:
-        if tensor.chunk:
-            address = file.id.links.get_info(tensor.dataset.encode()).u
-            other = names.setdefault(address, tensor.dataset)
+        if tensor.chunk and tensor.offset != NOWHERE:
+            other = names.setdefault(tensor.offset, tensor.dataset)
             if other != tensor.dataset:
-                raise FormatError(f"{path}: {other} and {tensor.dataset} are the same dataset")
+                raise content.damaged(f"{other} and {tensor.dataset} have the same chunks")
 
 
 def is_recording(path: Path) -> bool:
@@ -294,180 +318,125 @@ def is_recording(path: Path) -> bool:
     return True
 
 
-def _checked_version(file: h5py.File, path: Path) -> str:
-    if schema.ENCODING_TYPE not in file.attrs or (
-        guarded.text(file, schema.ENCODING_TYPE, path) != schema.ENCODING
+def _checked_version(root: Group) -> str:
+    if root.attribute(schema.ENCODING_TYPE) is None or (
+        guarded.text(root, schema.ENCODING_TYPE) != schema.ENCODING
     ):
         raise FormatError(
-            f"{path} is an HDF5 file but not an actscope recording: its attribute "
+            f"{root.content.name} is an HDF5 file but not an actscope recording: its attribute "
             f"{schema.ENCODING_TYPE!r} is not {schema.ENCODING!r}"
         )
-    version = guarded.text(file, schema.ENCODING_VERSION, path)
-    schema.check_version(version, str(path))
+    version = guarded.text(root, schema.ENCODING_VERSION)
+    schema.check_version(version, root.content.name)
     return version
 
 
-def _samples(file: h5py.File, path: Path) -> int:
-    sample = guarded.plain_dataset(file, schema.SAMPLE, path)
-    if sample.ndim != 1 or sample.dtype.kind != "i":
-        raise FormatError(f"{path}: /{schema.SAMPLE} is not a list of whole numbers")
-    return int(sample.shape[0])
+def _samples(root: Group) -> int:
+    sample = guarded.plain_dataset(root, schema.SAMPLE)
+    if len(sample.shape) != 1 or sample.dataset.type != "<i8":
+        raise root.content.damaged(f"/{schema.SAMPLE} is not a list of whole numbers")
+    return sample.shape[0]
 
 
-def _rows(file: h5py.File, samples: int, path: Path) -> int:
-    dataset = guarded.plain_dataset(file, schema.ROWS, path)
-    if dataset.shape != (1,) or dataset.dtype.kind != "i":
-        raise FormatError(f"{path}: /{schema.ROWS} is not one whole number")
-    rows = int(dataset[0])
+def _rows(root: Group, samples: int) -> int:
+    (rows,) = guarded.plain_numbers(root, schema.ROWS, "<i8", 1)
     if not 0 <= rows <= samples:
-        raise FormatError(f"{path}: /{schema.ROWS} is {rows}, not between 0 and {samples}")
+        raise root.content.damaged(f"/{schema.ROWS} is {rows}, not between 0 and {samples}")
     return rows
 
 
-def _column(file: h5py.File, name: str, samples: int, path: Path) -> Array | None:
-    group = guarded.member(file, schema.SAMPLES, h5py.Group, path)
-    if name not in group:
+def _column(root: Group, name: str, samples: int) -> Array | None:
+    group = guarded.member(root, schema.SAMPLES, Group)
+    if name not in group.links:
         return None
-    dataset = guarded.plain_dataset(group, name, path)
-    if dataset.shape != (samples,) or dataset.dtype.kind not in "biufS":
-        raise FormatError(f"{path}: {dataset.name} is not a plain list of {samples} entries")
-    values: Array = dataset[...]
-    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+    column = guarded.plain_dataset(group, name)
+    if column.shape != (samples,) or column.dtype is None:
+        raise root.content.damaged(
+            f"{column.dataset.name} is not a plain list of {samples} entries"
+        )
+    return column.read()
 
 
-def _ids(file: h5py.File, samples: int, path: Path) -> tuple[str, ...]:
-    ids = _column(file, schema.IDS, samples, path)
-    return () if ids is None else tuple(str(value) for value in ids)
-
-
-def _inputs(file: h5py.File, samples: int, path: Path) -> Iterator[StoredTensor]:
-    group = guarded.member(file, schema.SAMPLES, h5py.Group, path)
-    for position in range(MAXIMUM_MEMBERS):
-        name = schema.INPUT if position == 0 else f"{schema.INPUT}_{position}"
-        if name not in group:
+def _inputs(root: Group, samples: int) -> Iterator[StoredTensor]:
+    group = guarded.member(root, schema.SAMPLES, Group)
+    name = schema.INPUT
+    for position in count(1):
+        if name not in group.links:
             return
-        opened = guarded.tensor_dataset(group, name, path)
-        words = _words(opened[0], path, "", "")
-        yield _tensor(*opened, words, samples, path)
+        stored = guarded.tensor_dataset(group, name)
+        yield _tensor(stored, words_of(stored.dataset), samples)
+        name = f"{schema.INPUT}_{position}"
 
 
-def _tensors(
-    file: h5py.File, samples: int, path: Path, statistics: dict[str, int]
-) -> Iterator[StoredTensor]:
+def _tensors(root: Group, samples: int, statistics: dict[str, int]) -> Iterator[StoredTensor]:
     """The tensors of all layers; where the state of their statistics begins goes to the last."""
-    layers = guarded.member(file, schema.LAYERS, h5py.Group, path)
-    if len(layers) > MAXIMUM_MEMBERS:
-        raise FormatError(f"{path}: /{schema.LAYERS} has {len(layers):,} members, too many")
+    layers = guarded.member(root, schema.LAYERS, Group)
     group_of: dict[str, str] = {}
-    for name in layers:
-        group = guarded.member(layers, name, h5py.Group, path)
-        for tensor in _tensors_of(group, samples, path, statistics):
+    for name in layers.links:
+        group = guarded.member(layers, name, Group)
+        for tensor in _tensors_of(group, samples, statistics):
             if group_of.setdefault(tensor.path, name) != name:
-                raise FormatError(f"{path}: two groups claim to be the layer {tensor.path!r}")
+                raise root.content.damaged(f"two groups claim to be the layer {tensor.path!r}")
             yield tensor
 
 
-def _tensors_of(
-    group: h5py.Group, samples: int, path: Path, statistics: dict[str, int]
-) -> Iterator[StoredTensor]:
-    members = list(islice(group, MAXIMUM_MEMBERS))
-    datasets = [name for name in members if schema.is_tensor_name(name)]
-    kept = [name for name in members if schema.is_statistics_name(name)]
+def _tensors_of(group: Group, samples: int, statistics: dict[str, int]) -> Iterator[StoredTensor]:
+    datasets = [name for name in group.links if schema.is_tensor_name(name)]
+    kept = [name for name in group.links if schema.is_statistics_name(name)]
     if not datasets and not kept:
-        raise FormatError(f"{path}: {group.name} holds no output of a layer")
+        raise group.content.damaged(f"{group.name} holds no output of a layer")
     for name in kept:
-        found = guarded.member(group, name, h5py.Group, path)
+        found = guarded.member(group, name, Group)
         dataset = dataset_name(name)
-        statistics[f"{group.name}/{dataset}"] = guarded.number(found, schema.STATE_OFFSET, path)
+        statistics[f"{group.name}/{dataset}"] = guarded.number(found, schema.STATE_OFFSET)
         if dataset not in datasets:
-            yield _unstored(found, f"{group.name}/{dataset}", path)
+            yield _unstored(found, f"{group.name}/{dataset}")
     for name in datasets:
-        opened = guarded.tensor_dataset(group, name, path)
-        words = guarded.summary(opened[0], path)  # from version 1.2.0 on
+        stored = guarded.tensor_dataset(group, name)
+        words = guarded.summary(stored.dataset)  # from version 1.2.0 on
         if words is None:
-            words = _words_of_layer(group, opened[0], path)
-        yield _tensor(*opened, words, samples, path)
+            words = words_of_layer(group, stored.dataset)
+        yield _tensor(stored, words, samples)
 
 
-def _unstored(group: h5py.Group, dataset: str, path: Path) -> StoredTensor:
+def _unstored(group: Group, dataset: str) -> StoredTensor:
     """A tensor of which there are statistics only."""
-    words = guarded.summary(group, path)
+    words = guarded.summary(group)
     if words is None:
-        raise FormatError(f"{path}: {group.name} does not say what it is of")
-    shape = guarded.numbers(group, schema.SHAPE, path)
-    found = _checked_words(words, f"{path}: {group.name}")
+        raise group.content.damaged(f"{group.name} does not say what it is of")
+    shape = guarded.numbers(group, schema.SHAPE)
+    found = checked(words, group.content, group.name)
     if len(found[schema.AXES]) != 1 + len(shape) or any(length < 0 for length in shape):
-        raise FormatError(f"{path}: {group.name} has shape {shape} and names {found[schema.AXES]}")
+        raise group.content.damaged(
+            f"{group.name} has shape {shape} and names {found[schema.AXES]}"
+        )
     return StoredTensor(
         dataset=dataset, shape=shape, offset=0, is_stored=False, **_fields(found, shape)
     )
 
 
-def _words_of_layer(group: h5py.Group, dataset: h5py.Dataset, path: Path) -> dict[str, Any]:
-    """What the attributes of a layer's group and of one of its datasets say, as in a summary."""
-    layer_path = guarded.text(group, schema.PATH, path, schema.MAXIMUM_PATH)
-    class_name = guarded.text(group, schema.CLASS_NAME, path, schema.MAXIMUM_PATH)
-    words = _words(dataset, path, layer_path, class_name)
-    for name in (schema.ORDER, schema.CALL, schema.INDEX):
-        words[name] = guarded.number(dataset, name, path)
-    for name in (schema.DATA_FORMAT, schema.REDUCTION):
-        words[name] = guarded.text(dataset, name, path)
-    if schema.UNREDUCED_SHAPE in dataset.attrs:  # from version 1.1.0 on
-        words[schema.UNREDUCED_SHAPE] = guarded.numbers(dataset, schema.UNREDUCED_SHAPE, path)
-    return words
-
-
-def _words(dataset: h5py.Dataset, path: Path, layer: str, class_name: str) -> dict[str, Any]:
-    """What the attributes say that layers and inputs have in common."""
-    return {
-        schema.PATH: layer,
-        schema.CLASS_NAME: class_name,
-        schema.ENCODING_TYPE: guarded.text(dataset, schema.ENCODING_TYPE, path),
-        schema.DTYPE: guarded.text(dataset, schema.DTYPE, path),
-        schema.AXES: guarded.texts(dataset, schema.AXES, path),
-        schema.KEY: guarded.text(dataset, schema.KEY, path),
-    }
-
-
-def _tensor(
-    dataset: h5py.Dataset,
-    chunk: tuple[int, ...],
-    pipeline: tuple[int, ...],
-    words: Mapping[str, Any],
-    samples: int,
-    path: Path,
-) -> StoredTensor:
-    where = f"{path}: {dataset.name}"
-    found = _checked_words(words, where)
+def _tensor(stored: guarded.Rows, words: Mapping[str, Any], samples: int) -> StoredTensor:
+    content, name, shape = stored.dataset.content, stored.dataset.name, stored.shape
+    found = checked(words, content, name)
     dtype, axes = found[schema.DTYPE], found[schema.AXES]
-    shape = dataset.id.shape
-    if not dataset.id.get_type().equal(_type_of(dtype)):
-        raise FormatError(f"{where} is stored as {dataset.dtype}, not as its {dtype!r} demands")
-    if len(axes) != len(shape) or not shape or axes[0] != schema.SAMPLE:
-        raise FormatError(f"{where} has {len(shape)} axes and names {axes}")
-    if shape[0] != samples:
-        raise FormatError(f"{where} has {shape[0]} rows where /sample has {samples}")
-    row = tuple(int(length) for length in shape[1:])
-    return StoredTensor(
-        dataset=dataset.name,
-        shape=row,
-        offset=0 if chunk else dataset.id.get_offset() or 0,
-        chunk=chunk,
-        pipeline=pipeline,
-        **_fields(found, row),
-    )
-
-
-def _checked_words(words: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The words for a tensor, each of the kind that it must be."""
-    found = {name: _word(words, name, kind, where) for name, kind in _KINDS.items()}
-    if found[schema.ENCODING_TYPE] not in (schema.ACTIVATION, schema.GRADIENT, schema.INPUT):
-        raise FormatError(f"{where} is of the unknown kind {found[schema.ENCODING_TYPE]!r}")
-    if found[schema.DTYPE] not in STORABLE:
-        raise FormatError(
-            f"{where} has dtype {found[schema.DTYPE]!r}, which format {schema.VERSION} lacks"
+    if stored.dataset.type != _stored_type(dtype):
+        stored_as = stored.dataset.type
+        stored_as = np.dtype(stored_as).name if is_numpy(stored_as) else stored_as
+        problem = f"is stored as {stored_as}, not as its {dtype!r} demands"
+    elif len(axes) != len(shape) or not shape or axes[0] != schema.SAMPLE:
+        problem = f"has {len(shape)} axes and names {axes}"
+    elif shape[0] != samples:
+        problem = f"has {shape[0]} rows where /sample has {samples}"
+    else:
+        return StoredTensor(
+            dataset=name,
+            shape=shape[1:],
+            offset=stored.offset,
+            chunk=stored.chunk,
+            pipeline=stored.pipeline,
+            **_fields(found, shape[1:]),
         )
-    return found
+    raise content.damaged(f"{name} {problem}")
 
 
 def _fields(found: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
@@ -488,32 +457,7 @@ def _fields(found: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
-_type_of = cache(type_of)
-
-_KINDS: Mapping[str, Any] = {
-    schema.PATH: "",
-    schema.CLASS_NAME: "",
-    schema.ENCODING_TYPE: "",
-    schema.DTYPE: "",
-    schema.AXES: (),
-    schema.KEY: "",
-    schema.ORDER: 0,
-    schema.CALL: 0,
-    schema.INDEX: 0,
-    schema.DATA_FORMAT: "",
-    schema.REDUCTION: "none",
-    schema.UNREDUCED_SHAPE: (),
-}
-"""The words for a tensor, and what each is where it is missing."""
-
-
-def _word(words: Mapping[str, Any], name: str, default: Any, where: str) -> Any:
-    """One of them, of the kind that it must be."""
-    value = words.get(name, default)
-    if isinstance(default, tuple) and isinstance(value, list | tuple):
-        kind = str if name == schema.AXES else int
-        if len(value) <= schema.MAXIMUM_AXES and all(isinstance(part, kind) for part in value):
-            return tuple(value)
-    elif type(value) is type(default) and len(str(value)) <= schema.MAXIMUM_PATH:
-        return value
-    raise FormatError(f"{where}: its {name!r} is {str(value)[:80]!r}, which it cannot be")
+@cache
+def _stored_type(dtype: str) -> str:
+    """What `type_name` has for the elements of a logical dtype."""
+    return BFLOAT16 if dtype == BFLOAT16 else raw_dtype(dtype).str

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from actscope.errors import FormatError
 from actscope.store.checking import check
-from actscope.store.findings import Finding
+from actscope.store.findings import Finding, finding
 from actscope.store.journal import partial_path
 from actscope.store.reader import open_recording
 from actscope.store.structure import check_exists, structure_findings
@@ -34,7 +34,7 @@ def verify(path: str | Path) -> list[Finding]:
     try:
         check_exists(path)
     except FormatError as error:
-        return [Finding("/", str(error).removeprefix(f"{path}: "))]
+        return [finding("/", error, path)]
     if path.is_dir():
         return [Finding("/", f"{path} is a folder, not an actscope recording")]
     size = (path if path.exists() else partial_path(path)).stat().st_size
@@ -59,7 +59,7 @@ def findings(path: Path) -> list[Finding]:
         open_recording(path).close()
         return check(path)
     except FormatError as error:
-        return [Finding("/", str(error).removeprefix(f"{path}: "))]
+        return [finding("/", error, path)]
 
 
 def _limit_memory(size: int) -> None:
