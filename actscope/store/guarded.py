@@ -42,7 +42,7 @@ def open_file(path: Path) -> Iterator[Group]:
         FormatError: it cannot be read, or is no HDF5 file of the form that recordings have.
     """
     try:
-        file = path.open("rb")
+        file = path.open("rb", buffering=0)
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror}") from error
     with Content(file, path) as content:

@@ -5,7 +5,6 @@ the file or decoded from their chunks, so that any NumPy index works, without lo
 thread.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from actscope.dtypes import raw_dtype, widened
-from actscope.errors import ActscopeError, FormatError, UnknownLayerError, nearest
+from actscope.errors import ActscopeError, UnknownLayerError, nearest
 from actscope.protocol import Array
 from actscope.statistics import Statistics, statistics_of
 from actscope.store.rows import Rows, open_rows
 from actscope.store.stored_statistics import read_statistics
 from actscope.store.structure import (
     StoredTensor,
-    Structure,
     check_exists,
     read_structure,
 )
@@ -221,7 +219,7 @@ class Recording(Mapping[str, RecordedLayer]):
         self.planned: int | None = (
             None if self._structure.is_open_ended else self._structure.samples
         )
-        self.provenance: dict[str, Any] = _parse_provenance(self._structure, path)
+        self.provenance: dict[str, Any] = dict(self._structure.origin)
         self._statistics: dict[str, Statistics] = {}
         found = [RecordedLayer(self, tensor) for tensor in self._structure.gradients]
         self._gradients = {gradient.name: gradient for gradient in found}
@@ -240,7 +238,7 @@ class Recording(Mapping[str, RecordedLayer]):
         planned = "an unknown number" if self.planned is None else f"{self.planned:,}"
         return f"{self.samples:,} of {planned}"
 
-    @property
+    @cached_property
     def ids(self) -> tuple[str, ...]:
         """The committed samples' names, such as file names; empty where none were given."""
         return self._structure.ids[: self.samples]
@@ -349,13 +347,3 @@ class Recording(Mapping[str, RecordedLayer]):
         from actscope.notebook import recording_html
 
         return recording_html(self)
-
-
-def _parse_provenance(structure: Structure, path: Path) -> dict[str, Any]:
-    try:
-        parsed = json.loads(structure.provenance)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path}: the attribute 'provenance' is not JSON: {error}") from error
-    if not isinstance(parsed, dict):
-        raise FormatError(f"{path}: the attribute 'provenance' is not a JSON object")
-    return parsed

@@ -68,7 +68,7 @@ def differences(found: Structure, plan: RecordingPlan) -> list[str]:
             None if plan.is_open_ended else plan.samples,
         ),
         *_compare("format", found.version, schema.VERSION),
-        *_compare_provenance(_provenance(found.provenance), _provenance(plan.provenance)),
+        *_compare_provenance(_entries(found.origin), _entries(json.loads(plan.provenance))),
         *_compare_tensors(found.tensors, plan),
     ]
     return [
@@ -83,10 +83,10 @@ def recorded_differences(one: Structure, other: RecordingPlan) -> list[str]:
     first, second = (
         {
             name: value
-            for name, value in _provenance(text).items()
+            for name, value in _entries(origin).items()
             if name.partition(".")[0] not in _OF_THE_SAMPLES
         }
-        for text in (one.provenance, other.provenance)
+        for origin in (one.origin, json.loads(other.provenance))
     )
     tensors = [replace(tensor, chunk=()) for tensor in one.tensors]
     different = [*_compare_provenance(first, second), *_compare_tensors(tensors, other)]
@@ -103,10 +103,10 @@ def _shown(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
-def _provenance(text: str) -> dict[str, Any]:
+def _entries(origin: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of a provenance, those of objects inside it as `object.entry`."""
     entries: dict[str, Any] = {}
-    for name, value in json.loads(text).items():
+    for name, value in origin.items():
         if isinstance(value, dict):
             entries.update((f"{name}.{key}", inner) for key, inner in value.items())
         else:

@@ -12,10 +12,20 @@ from actscope.store import guarded, schema
 from actscope.store.checksums import SLOTS
 from actscope.store.hdf5.objects import Group
 from actscope.store.journal import journal_state
-from actscope.store.kept_statistics import FIELDS, Field, KeptState, group_name, running_for
+from actscope.store.kept_statistics import (
+    FIELDS,
+    Field,
+    KeptState,
+    channels_of,
+    group_name,
+    running_for,
+)
 from actscope.store.structure import StoredTensor, Structure
 
 MAXIMUM_TOP = 1000
+
+_BYTES_PER_CHANNEL = 8
+"""Of the state, at least."""
 
 
 def read_state(root: Group, rows: int) -> KeptState:
@@ -43,20 +53,32 @@ def read_statistics(path: Path, structure: Structure, tensor: StoredTensor) -> S
         FormatError: they are damaged.
     """
     if structure.journal is not None:
-        return _from_state(structure, tensor, journal_state(structure.journal))
-    with guarded.open_file(path) as root:
-        if structure.is_finished:
-            return _from_fields(root, structure, tensor)
-        return _from_state(structure, tensor, read_state(root, structure.rows).content)
+        found = _from_state(structure, tensor, journal_state(structure.journal))
+    else:
+        with guarded.open_file(path) as root:
+            if structure.is_finished:
+                found = _from_fields(root, structure, tensor)
+            else:
+                state = read_state(root, structure.rows).content
+                found = _from_state(structure, tensor, state)
+    top = found.top_samples
+    if top.size and not (int(top.min()) >= -1 and int(top.max()) < structure.rows):
+        raise FormatError(
+            f"{structure.name}: the statistics of {tensor.dataset} have a top sample that is none "
+            f"of the {structure.rows:,}: damaged"
+        )
+    return found
 
 
 def _from_state(structure: Structure, tensor: StoredTensor, state: bytes) -> Statistics:
     where = f"{structure.name}: the statistics of {tensor.dataset}"
+    mine = state[structure.statistics[tensor.dataset] :]
+    if _BYTES_PER_CHANNEL * channels_of(tensor.shape, tensor.axes[1:]) > len(mine):
+        raise FormatError(f"{where} are not in the state of all: damaged")
     running = running_for(tensor.shape, tensor.axes[1:])
-    start = structure.statistics[tensor.dataset]
     try:
-        running.restore(state[start : start + running.nbytes])
-    except ValueError as error:
+        running.restore(mine[: running.nbytes])
+    except FormatError as error:
         raise FormatError(f"{where}: {error}") from error
     found = running.result()
     if found.samples != structure.rows:
@@ -70,7 +92,7 @@ def _from_state(structure: Structure, tensor: StoredTensor, state: bytes) -> Sta
 def _from_fields(root: Group, structure: Structure, tensor: StoredTensor) -> Statistics:
     layer, _, name = tensor.dataset.rpartition("/")
     group = guarded.group_at(root, f"{layer}/{group_name(name)}")
-    channels = running_for(tensor.shape, tensor.axes[1:], 0).channels
+    channels = channels_of(tensor.shape, tensor.axes[1:])
     top, *_ = guarded.plain_dataset(group, "top-values").shape or (0,)
     if top > MAXIMUM_TOP:
         raise root.content.damaged(f"{group.name} has {top} top samples, more than {MAXIMUM_TOP}")

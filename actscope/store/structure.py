@@ -35,9 +35,12 @@ from actscope.store.journal import (
     read_journal,
 )
 from actscope.store.kept_statistics import dataset_name
-from actscope.store.words import checked, words_of, words_of_layer
+from actscope.store.words import checked, checked_origin, words_of, words_of_layer
 
 MOST_FINDINGS = 1000
+
+MOST_EMPTY_VALUES = 2**24
+"""Values in a row of a tensor that takes no bytes in the file."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,9 @@ class Structure:
     """What a recording holds, apart from the activations themselves.
 
     `name` is what messages call the file. `samples` is how many rows are planned, and what is
-    there so far where `is_open_ended`. `journal` is there while a recording in chunks is not
-    finished. `statistics` has, for each dataset whose statistics are kept, where their state begins
-    in that of all.
+    there so far where `is_open_ended`. `origin` is the provenance, parsed. `journal` is there while
+    a recording in chunks is not finished. `statistics` has, for each dataset whose statistics are
+    kept, where their state begins in that of all.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Structure:
     rows: int
     samples: int
     provenance: str
+    origin: Mapping[str, Any]
     stored_ids: Array | None
     stored_labels: Array | None
     epochs: Array | None
@@ -218,13 +222,16 @@ def _read(root: Group) -> Structure:
     statistics: dict[str, int] = {}
     tensors = tuple(_tensors(root, samples, statistics))
     inputs = tuple(_inputs(root, samples))
+    _check_empty((*inputs, *tensors), samples, root.content)
     _check_apart((*inputs, *tensors), samples, root.content)
+    provenance, origin = _origin(root)
     return Structure(
         name=root.content.name,
         version=version,
         rows=_rows(root, samples),
         samples=samples,
-        provenance=guarded.text(root, schema.PROVENANCE, schema.MAXIMUM_PROVENANCE),
+        provenance=provenance,
+        origin=origin,
         stored_ids=_column(root, schema.IDS, samples),
         stored_labels=_column(root, schema.LABELS, samples),
         epochs=_column(root, schema.EPOCHS, samples),
@@ -267,7 +274,7 @@ def _parts(root: Group) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Every part of a recording's structure, with what reads and checks it."""
     samples = _samples(root)
     yield "/", lambda: _checked_version(root)
-    yield "/", lambda: guarded.text(root, schema.PROVENANCE, schema.MAXIMUM_PROVENANCE)
+    yield "/", lambda: _origin(root)
     yield f"/{schema.ROWS}", lambda: _rows(root, samples)
     for name in (schema.IDS, schema.LABELS, schema.EPOCHS):
         yield f"/{schema.SAMPLES}/{name}", partial(_column, root, name, samples)
@@ -289,6 +296,14 @@ def _layer_tensors(layers: Group, name: str, samples: int) -> None:
             raise group.content.damaged(
                 f"{dataset.name}: its summary is not what its attributes say"
             )
+
+
+def _check_empty(tensors: Sequence[StoredTensor], samples: int, content: Content) -> None:
+    """Refuse shapes that could be anything, since they take no bytes."""
+    for tensor in tensors:
+        values = prod(max(1, length) for length in tensor.shape)
+        if not samples * tensor.bytes_per_sample and values > MOST_EMPTY_VALUES:
+            raise content.damaged(f"{tensor.dataset} has no bytes and the shape {tensor.shape}")
 
 
 def _check_apart(tensors: Sequence[StoredTensor], samples: int, content: Content) -> None:
@@ -329,6 +344,12 @@ def _checked_version(root: Group) -> str:
     version = guarded.text(root, schema.ENCODING_VERSION)
     schema.check_version(version, root.content.name)
     return version
+
+
+def _origin(root: Group) -> tuple[str, dict[str, Any]]:
+    """The provenance, as text and parsed."""
+    text = guarded.text(root, schema.PROVENANCE, schema.MAXIMUM_PROVENANCE)
+    return text, checked_origin(text, root.content)
 
 
 def _samples(root: Group) -> int:

@@ -1,9 +1,10 @@
-"""What a recording says of a tensor in words: in one summary, or in an attribute for each. Checked.
+"""What a recording says in words, of its origin and of each tensor, each word of the right kind.
 
 A module of its own since it is about meaning alone: where rows are, and how they are stored, is
 found elsewhere.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,16 @@ _KINDS: Mapping[str, Any] = {
     schema.UNREDUCED_SHAPE: (),
 }
 """The words for a tensor, and what each is where it is missing."""
+
+_ENTRIES: Mapping[str, type] = {
+    **dict.fromkeys(("actscope", "created", "framework", "backend", "device", "dtype-policy"), str),
+    **dict.fromkeys(("software", "model", "data"), dict),
+    "batch-size": int,
+}
+"""The kinds of those entries of the provenance that are read again, each where it is there."""
+
+MOST_VALUES = 1_000_000
+"""Of the provenance: each takes some hundred bytes in memory."""
 
 _TENSORS = (schema.ACTIVATION, schema.GRADIENT, schema.INPUT)
 
@@ -97,3 +108,25 @@ def _several(value: Any, kind: type) -> tuple[Any, ...] | None:
         return None
     are_right = all(type(part) is kind and len(str(part)) <= schema.MAXIMUM_PATH for part in value)
     return tuple(value) if are_right else None
+
+
+def checked_origin(text: str, content: Content) -> dict[str, Any]:
+    """The provenance, parsed.
+
+    Raises:
+        FormatError: it is not a JSON object, or has more values than that of a model has, or one
+            that is of another kind than it must be.
+    """
+    where = f"the attribute {schema.PROVENANCE!r}"
+    if sum(map(text.count, ",[{")) > MOST_VALUES:
+        raise content.damaged(f"{where} has more than {MOST_VALUES:,} values")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise content.damaged(f"{where} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise content.damaged(f"{where} is not a JSON object")
+    for name, kind in _ENTRIES.items():
+        if found.get(name) is not None and type(found[name]) is not kind:
+            raise content.damaged(f"{where}: its {name!r} is {str(found[name])[:80]!r}")
+    return found

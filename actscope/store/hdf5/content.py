@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from actscope.errors import FormatError
 
-BLOCK = 2**16
-"""Bytes that are read at once: structures are small, and many of them stand together."""
+BLOCK = 2**13
+"""Bytes that are read at once: structures are small, and those of a layer stand together."""
 
-KEPT_BLOCKS = 512
+KEPT_BLOCKS = 4096
 
 READ_AGAIN = 2
 SPARE = 2**20
@@ -51,25 +51,34 @@ class Content:
         """
         self.spend(size)
         number, start = divmod(offset, BLOCK)
+        if number in self._blocks and start + size <= BLOCK:
+            found = self._blocks[number][start : start + size]
+        else:
+            self._check_within(offset, size)
+            found = self._read(number, start, size)
+        if len(found) < size:
+            raise self._truncated(offset)
+        return found
+
+    def _check_within(self, offset: int, size: int) -> None:
         if offset + size > self.size:
-            raise self.damaged(
-                f"something is said to be at byte {offset:,}, beyond the end of the file "
-                f"({self.size:,} bytes): truncated"
-            )
+            raise self._truncated(offset)
         if size > LARGEST:
             raise self.damaged(f"something at byte {offset:,} is said to take {size:,} bytes")
-        if start + size <= BLOCK:
-            return (self._blocks.get(number) or self._block(number))[start : start + size]
-        found = np.empty(size, np.uint8)
-        self.fill(offset, found)
-        return found.tobytes()
 
-    def _block(self, number: int) -> bytes:
+    def _truncated(self, offset: int) -> FormatError:
+        return self.damaged(
+            f"something is said to be at byte {offset:,}, beyond the end of the file "
+            f"({self.size:,} bytes): truncated"
+        )
+
+    def _read(self, number: int, start: int, size: int) -> bytes:
+        self._file.seek(number * BLOCK)
+        read = self._file.read(max(BLOCK, start + size))
         if len(self._blocks) == KEPT_BLOCKS:
             self._blocks.clear()
-        self._file.seek(number * BLOCK)
-        self._blocks[number] = self._file.read(BLOCK)
-        return self._blocks[number]
+        self._blocks[number] = read[:BLOCK]
+        return read[start : start + size]
 
     def spend(self, size: int) -> None:
         """Count bytes that are looked at.
