@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from limited import Limited
 from recordings import Example
 
 
@@ -34,3 +35,11 @@ def pytest_ignore_collect(collection_path, config):
 @pytest.fixture
 def example(tmp_path):
     return Example(tmp_path / "run.h5")
+
+
+@pytest.fixture(scope="session")
+def limited():
+    """Does what people do with a file, in a child that is watched."""
+    process = Limited()
+    yield process
+    process.close()

@@ -5,9 +5,10 @@ read is of the kind and size that a recording has there.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -276,14 +277,23 @@ def plain_numbers(group: Group, name: str, dtype: str, length: int) -> tuple[int
     return tuple(found.read().tolist())
 
 
-def first_byte_at(root: Group, place: str) -> int:
-    """Where the dataset in one piece at a path such as `layers/conv2d/output` begins.
+def first_bytes(root: Group) -> Callable[[str], int]:
+    """Tells where datasets in one piece begin, by paths such as `layers/conv2d/output`.
 
-    Raises:
-        FormatError: it is missing, stands elsewhere, or is stored in another way.
+    Each group is opened once. What it returns raises FormatError where a dataset is missing, stands
+    elsewhere, or is stored in another way.
     """
-    groups, _, name = place.rpartition("/")
-    return plain_dataset(group_at(root, groups), name).offset
+
+    @cache
+    def group_of(place: str) -> Group:
+        parent, _, name = place.rpartition("/")
+        return member(group_of(parent), name, Group) if name else root
+
+    def first_byte(place: str) -> int:
+        group, _, name = place.rpartition("/")
+        return plain_dataset(group_of(group), name).offset
+
+    return first_byte
 
 
 def _looked_at(dataset: Dataset) -> tuple[tuple[int, ...], Layout]:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from actscope.errors import FormatError, OutputExistsError, ResumeError
@@ -217,7 +216,7 @@ def _go_on(path: Path, plan: RecordingPlan, descriptor: int, found: Structure) -
         check_same(path, found, [*different, *_other_checksums(root, plan, path)])
         slots = read_slots(root)
         stored = {sums.tensor: sums for sums in read_checksums(root, found.samples)}
-        offsets = layout.offsets(plan, partial(guarded.first_byte_at, root))
+        offsets = layout.offsets(plan, guarded.first_bytes(root))
         state = read_state(root, found.rows) if plan.keeps_statistics else KeptState()
     space.reserve(descriptor, os.fstat(descriptor).st_size, path.parent)
     open_blocks = tuple(

@@ -20,6 +20,7 @@ from actscope.dtypes import itemsize, raw_dtype
 from actscope.errors import FormatError, MissingFileError
 from actscope.protocol import Array
 from actscope.store import guarded, schema
+from actscope.store.chunking import grid
 from actscope.store.coverage import check_journal
 from actscope.store.findings import Finding, finding
 from actscope.store.hdf5.content import Content
@@ -38,6 +39,9 @@ from actscope.store.kept_statistics import dataset_name
 from actscope.store.words import checked, checked_origin, words_of, words_of_layer
 
 MOST_FINDINGS = 1000
+
+BYTES_PER_CHUNK = 32
+"""What a chunk takes in the list of all, at least."""
 
 MOST_EMPTY_VALUES = 2**24
 """Values in a row of a tensor that takes no bytes in the file."""
@@ -222,13 +226,15 @@ def _read(root: Group) -> Structure:
     statistics: dict[str, int] = {}
     tensors = tuple(_tensors(root, samples, statistics))
     inputs = tuple(_inputs(root, samples))
+    rows = _rows(root, samples)
     _check_empty((*inputs, *tensors), samples, root.content)
     _check_apart((*inputs, *tensors), samples, root.content)
+    _check_chunks((*inputs, *tensors), rows, root.content)
     provenance, origin = _origin(root)
     return Structure(
         name=root.content.name,
         version=version,
-        rows=_rows(root, samples),
+        rows=rows,
         samples=samples,
         provenance=provenance,
         origin=origin,
@@ -304,6 +310,22 @@ def _check_empty(tensors: Sequence[StoredTensor], samples: int, content: Content
         values = prod(max(1, length) for length in tensor.shape)
         if not samples * tensor.bytes_per_sample and values > MOST_EMPTY_VALUES:
             raise content.damaged(f"{tensor.dataset} has no bytes and the shape {tensor.shape}")
+
+
+def _check_chunks(tensors: Sequence[StoredTensor], rows: int, content: Content) -> None:
+    """Refuse shapes of more chunks than the file has room for, before anyone relies on them.
+
+    The chunks themselves are looked for when rows are read.
+    """
+    for tensor in tensors:
+        if tensor.chunk:
+            needed = prod(grid((rows, *tensor.shape), tensor.chunk))
+            room = 0 if tensor.offset == NOWHERE else content.size // BYTES_PER_CHUNK
+            if needed > room:
+                raise content.damaged(
+                    f"{tensor.dataset} needs {needed:,} chunks for {rows:,} rows of shape "
+                    f"{tensor.shape}, for which the file has no room: it is damaged"
+                )
 
 
 def _check_apart(tensors: Sequence[StoredTensor], samples: int, content: Content) -> None:

@@ -43,34 +43,26 @@ class Content:
         self._blocks: dict[int, bytes] = {}
         self._left = min(READ_AGAIN * self.size + SPARE, MOST)
 
-    def at(self, offset: int, size: int) -> bytes:
-        """Bytes of a structure.
+    def at(self, offset: int, size: int, where: str) -> bytes:
+        """Bytes of a structure; `where` is whose, for messages.
 
         Raises:
             FormatError: they are not within the file, or more was read than it can hold.
         """
-        self.spend(size)
         number, start = divmod(offset, BLOCK)
         if number in self._blocks and start + size <= BLOCK:
             found = self._blocks[number][start : start + size]
-        else:
-            self._check_within(offset, size)
+        elif offset + size <= self.size and size <= LARGEST:
             found = self._read(number, start, size)
+        else:
+            found = b""
         if len(found) < size:
-            raise self._truncated(offset)
+            raise self.damaged(
+                f"{where}: {size:,} bytes should be at byte {offset:,}, and it ends at "
+                f"{self.size:,}: truncated or damaged"
+            )
+        self.spend(size)
         return found
-
-    def _check_within(self, offset: int, size: int) -> None:
-        if offset + size > self.size:
-            raise self._truncated(offset)
-        if size > LARGEST:
-            raise self.damaged(f"something at byte {offset:,} is said to take {size:,} bytes")
-
-    def _truncated(self, offset: int) -> FormatError:
-        return self.damaged(
-            f"something is said to be at byte {offset:,}, beyond the end of the file "
-            f"({self.size:,} bytes): truncated"
-        )
 
     def _read(self, number: int, start: int, size: int) -> bytes:
         self._file.seek(number * BLOCK)

@@ -1,11 +1,12 @@
 """The members of a group: their names, and where each stands."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from actscope.store.hdf5.content import Content
-from actscope.store.hdf5.headers import LINK, LINK_INFO, NEWER, SYMBOL_TABLE, Messages
+from actscope.store.hdf5.dense import heap_objects
+from actscope.store.hdf5.headers import LINK, LINK_INFO, SYMBOL_TABLE, Messages
 from actscope.store.hdf5.heaps import LONGEST_NAME, local_heap, name_in
 
 MOST_MEMBERS = 100_000
@@ -17,7 +18,6 @@ _ENTRY = struct.Struct("<QQI20x")
 _ADDRESS = struct.Struct("<Q")
 _GROUP_TREE, _KEY = 0, 8
 _SOFT_IN_TABLE = 2
-_UNDEFINED = b"\xff" * 8
 _WIDTHS = tuple(map(struct.Struct, ("<B", "<H", "<I", "<Q")))
 
 DEEPEST = 32
@@ -65,27 +65,28 @@ def _in_table(content: Content, table: bytes, where: str) -> Iterator[tuple[str,
     tree, address = _TABLE.unpack_from(table)
     heap = local_heap(content, address, where)
     for child, _ in tree_leaves(content, tree, (_GROUP_TREE, _KEY), where):
-        signature, version, count = _LEAF.unpack(content.at(child, _LEAF.size))
+        signature, version, count = _LEAF.unpack(content.at(child, _LEAF.size, where))
         if signature != b"SNOD" or version != 1:
             raise content.damaged(f"{where}: its list of members is damaged")
-        entries = content.at(child + _LEAF.size, count * _ENTRY.size)
+        entries = content.at(child + _LEAF.size, count * _ENTRY.size, where)
         for offset, place, kind in _ENTRY.iter_unpack(entries):
             link = Link(SOFT if kind == _SOFT_IN_TABLE else HARD, place)
             yield name_in(content, heap, offset, where), link
 
 
 def _in_messages(content: Content, messages: Messages, where: str) -> Iterator[tuple[str, Link]]:
-    """The members of a group that HDF5 made over since one of them is an external link."""
+    """The members of a group of which one has a name beyond ASCII, or leads out of the file."""
     info = messages[LINK_INFO][0]
-    has_order = len(info) > 1 and info[1] & 1
-    start = 10 if has_order else 2
-    if info[start : start + _ADDRESS.size] != _UNDEFINED:
-        raise content.damaged(f"{where} {NEWER}")
-    for message in messages.get(LINK, ()):
-        try:
+    start = 10 if info[1:2] and info[1] & 1 else 2
+    found: Iterable[bytes] = messages.get(LINK, ())
+    try:
+        heap, tree = _TABLE.unpack_from(info, start)
+        if heap != NOWHERE:
+            found = heap_objects(content, heap, tree, where)
+        for message in found:
             yield _link(message)
-        except (struct.error, IndexError, KeyError) as error:
-            raise content.damaged(f"{where}: its list of members is damaged") from error
+    except (struct.error, IndexError) as error:
+        raise content.damaged(f"{where}: the list of its members is damaged") from error
 
 
 def _link(message: bytes) -> tuple[str, Link]:
@@ -121,11 +122,12 @@ def tree_leaves(
         FormatError: it is damaged.
     """
     number, width = kind
-    signature, found, level, count = _TREE.unpack(content.at(root, _TREE.size))
+    signature, found, level, count = _TREE.unpack(content.at(root, _TREE.size, where))
     if signature != b"TREE" or found != number or expected not in (None, level) or level > DEEPEST:
         raise content.damaged(f"{where}: the tree of its parts is damaged")
     step = struct.Struct(f"<{width}sQ")
-    for key, place in step.iter_unpack(content.at(root + _TREE.size, count * step.size)):
+    entries = content.at(root + _TREE.size, count * step.size, where)
+    for key, place in step.iter_unpack(entries):
         if level:
             yield from tree_leaves(content, place, kind, where, level - 1)
         else:

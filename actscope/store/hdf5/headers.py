@@ -29,14 +29,14 @@ def read_messages(content: Content, address: int, where: str) -> Messages:
     Raises:
         FormatError: there is no header of the first version, or it is damaged.
     """
-    version, count, size = _PREFIX.unpack(content.at(address, _PREFIX.size))
+    version, count, size = _PREFIX.unpack(content.at(address, _PREFIX.size, where))
     if version != 1:
-        newer = content.at(address, 4) == b"OHDR"
+        newer = content.at(address, 4, where) == b"OHDR"
         raise content.damaged(f"{where} {NEWER if newer else 'is no object: damaged'}")
     found: Messages = {}
     blocks = [(address + _PREFIX.size, size)]
     for offset, length in blocks:  # which grow meanwhile, by one for each of `count` messages
-        block = content.at(offset, length)
+        block = content.at(offset, length, where)
         place = 0
         while count and place + _MESSAGE.size <= length:
             kind, width, flags = _MESSAGE.unpack_from(block, place)

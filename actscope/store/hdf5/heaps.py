@@ -18,10 +18,10 @@ def local_heap(content: Content, address: int, where: str) -> bytes:
     Raises:
         FormatError: there is no such heap.
     """
-    signature, version, size, _, start = _LOCAL.unpack(content.at(address, _LOCAL.size))
+    signature, version, size, _, start = _LOCAL.unpack(content.at(address, _LOCAL.size, where))
     if signature != b"HEAP" or version:
         raise content.damaged(f"{where}: the names of its members are missing: damaged")
-    return content.at(start, size)
+    return content.at(start, size, where)
 
 
 def name_in(content: Content, heap: bytes, offset: int, where: str) -> str:
@@ -62,10 +62,10 @@ def _collection(content: Content, address: int, where: str) -> dict[int, bytes]:
 
     A text of no bytes takes 16 all the same, so this ends; HDF5 1.14 goes on for ever.
     """
-    signature, version, size = _COLLECTION.unpack(content.at(address, _COLLECTION.size))
+    signature, version, size = _COLLECTION.unpack(content.at(address, _COLLECTION.size, where))
     if signature != b"GCOL" or version != 1:
         raise content.damaged(f"{where}: its text is not there: damaged")
-    held = content.at(address, size)
+    held = content.at(address, size, where)
     found: dict[int, bytes] = {}
     place = _COLLECTION.size
     while place + _OBJECT.size <= len(held):

@@ -102,10 +102,10 @@ def open_root(content: Content) -> Group:
     Raises:
         FormatError: it is no HDF5 file, or not one of the oldest form.
     """
-    if content.size < _SUPERBLOCK.size or content.at(0, len(SIGNATURE)) != SIGNATURE:
+    if content.size < _SUPERBLOCK.size or content.at(0, len(SIGNATURE), "/") != SIGNATURE:
         raise content.damaged("not an actscope recording, nor any HDF5 file")
     _, version, offsets, lengths, base, _, end, _, _, root = _SUPERBLOCK.unpack(
-        content.at(0, _SUPERBLOCK.size)
+        content.at(0, _SUPERBLOCK.size, "/")
     )
     if version or (offsets, lengths, base) != (_WIDTH, _WIDTH, 0):
         raise content.damaged(f"it {NEWER}")

@@ -31,7 +31,7 @@ def type_name(message: bytes) -> str:
         or a few words for anything else.
     """
     if len(message) < _HEAD.size:
-        return "nothing"
+        return "no type"
     version_and_class, bits, size = _HEAD.unpack_from(message)
     kind, rest = version_and_class & 15, message[_HEAD.size :]
     name = f"a type of class {kind} and {size} bytes"
