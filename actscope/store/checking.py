@@ -12,7 +12,31 @@ from actscope.store.findings import Finding, finding
 from actscope.store.journal import MAGIC, Journal
 from actscope.store.rows import open_rows
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
+from actscope.store.stored_statistics import open_statistics
 from actscope.store.structure import StoredTensor, Structure, read_structure
+
+
+def check_statistics(path: Path) -> list[Finding]:
+    """Every tensor whose kept statistics cannot be read.
+
+    Raises:
+        FormatError: the file is not a recording, or its structure is damaged.
+    """
+    structure = read_structure(path)
+    tensors = [t for t in structure.outputs if t.dataset in structure.statistics]
+    if not tensors:
+        return []
+    found: list[Finding] = []
+    try:
+        with open_statistics(path, structure) as statistics_of:
+            for tensor in tensors:
+                try:
+                    statistics_of(tensor)
+                except FormatError as error:
+                    found.append(finding(tensor.dataset, error, path))
+    except FormatError as error:
+        found.append(finding(f"/{schema.STATISTICS}", error, path))
+    return found
 
 
 def check(path: Path) -> list[Finding]:

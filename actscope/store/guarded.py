@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -31,8 +31,11 @@ from actscope.store.hdf5.types import TEXT, is_numpy, width_of
 MAXIMUM_CHUNK = 32 * 2**20
 """Bytes of a chunk, decoded; writers make none that is larger."""
 
+KEPT_GROUPS = 64
+
 _REFERENCE = 16
 _Kind = TypeVar("_Kind", bound=Object)
+_KINDS = {Group: "a Group", Dataset: "a Dataset", Object: "neither a Group nor a Dataset"}
 
 
 @contextmanager
@@ -190,20 +193,23 @@ def member(group: Group, name: str, kind: type[_Kind]) -> _Kind:
         raise group.content.damaged(f"{path} is a {link.kind}, which is not followed")
     found = open_object(group.content, path, link.address)
     if not isinstance(found, kind):
-        raise group.content.damaged(f"{path} is a {type(found).__name__}, not a {kind.__name__}")
+        raise group.content.damaged(f"{path} is {_KINDS[type(found)]}, not {_KINDS[kind]}")
     return found
 
 
-def group_at(root: Group, place: str) -> Group:
-    """A group by its absolute path, each part of which stands in this very file.
+def groups_of(root: Group) -> Callable[[str], Group]:
+    """Opens groups by their absolute paths, and keeps a few: many stand in the same one.
 
-    Raises:
-        FormatError: a part is missing, a link to elsewhere, or no group.
+    What it returns raises FormatError where a part of the path is missing, a link to elsewhere, or
+    no group.
     """
-    group = root
-    for name in filter(None, place.split("/")):
-        group = member(group, name, Group)
-    return group
+
+    @lru_cache(maxsize=KEPT_GROUPS)
+    def group_at(place: str) -> Group:
+        parent, _, name = place.rpartition("/")
+        return member(group_at(parent), name, Group) if name else root
+
+    return group_at
 
 
 @dataclass(frozen=True)
@@ -278,20 +284,16 @@ def plain_numbers(group: Group, name: str, dtype: str, length: int) -> tuple[int
 
 
 def first_bytes(root: Group) -> Callable[[str], int]:
-    """Tells where datasets in one piece begin, by paths such as `layers/conv2d/output`.
+    """Tells where datasets in one piece begin, by paths such as `/layers/conv2d/output`.
 
-    Each group is opened once. What it returns raises FormatError where a dataset is missing, stands
-    elsewhere, or is stored in another way.
+    What it returns raises FormatError where a dataset is missing, stands elsewhere, or is stored in
+    another way.
     """
-
-    @cache
-    def group_of(place: str) -> Group:
-        parent, _, name = place.rpartition("/")
-        return member(group_of(parent), name, Group) if name else root
+    group_at = groups_of(root)
 
     def first_byte(place: str) -> int:
         group, _, name = place.rpartition("/")
-        return plain_dataset(group_of(group), name).offset
+        return plain_dataset(group_at(group), name).offset
 
     return first_byte
 
@@ -335,8 +337,8 @@ def tensor_at(root: Group, place: str) -> Rows:
     Raises:
         FormatError: it is missing, stands elsewhere, or is stored in another way.
     """
-    groups, _, name = place.rpartition("/")
-    return tensor_dataset(group_at(root, groups), name)
+    group, _, name = place.rpartition("/")
+    return tensor_dataset(groups_of(root)(group), name)
 
 
 def tensor_dataset(group: Group, name: str) -> Rows:

@@ -1,5 +1,8 @@
 """Reads the statistics that a recording holds, from a file that anyone may have written."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,25 +55,30 @@ def read_statistics(path: Path, structure: Structure, tensor: StoredTensor) -> S
     Raises:
         FormatError: they are damaged.
     """
+    with open_statistics(path, structure) as statistics_of:
+        return statistics_of(tensor)
+
+
+@contextmanager
+def open_statistics(
+    path: Path, structure: Structure
+) -> Iterator[Callable[[StoredTensor], Statistics]]:
+    """What reads the statistics of one tensor after another, while this lasts.
+
+    Raises:
+        FormatError: the state of all is damaged; those of a tensor are refused when it is read.
+    """
     if structure.journal is not None:
-        found = _from_state(structure, tensor, journal_state(structure.journal))
-    else:
-        with guarded.open_file(path) as root:
-            if structure.is_finished:
-                found = _from_fields(root, structure, tensor)
-            else:
-                state = read_state(root, structure.rows).content
-                found = _from_state(structure, tensor, state)
-    top = found.top_samples
-    if top.size and not (int(top.min()) >= -1 and int(top.max()) < structure.rows):
-        raise FormatError(
-            f"{structure.name}: the statistics of {tensor.dataset} have a top sample that is none "
-            f"of the {structure.rows:,}: damaged"
-        )
-    return found
+        yield partial(_from_state, journal_state(structure.journal), structure)
+        return
+    with guarded.open_file(path) as root:
+        if structure.is_finished:
+            yield partial(_from_fields, guarded.groups_of(root), structure)
+        else:
+            yield partial(_from_state, read_state(root, structure.rows).content, structure)
 
 
-def _from_state(structure: Structure, tensor: StoredTensor, state: bytes) -> Statistics:
+def _from_state(state: bytes, structure: Structure, tensor: StoredTensor) -> Statistics:
     where = f"{structure.name}: the statistics of {tensor.dataset}"
     mine = state[structure.statistics[tensor.dataset] :]
     if _BYTES_PER_CHANNEL * channels_of(tensor.shape, tensor.axes[1:]) > len(mine):
@@ -86,20 +94,33 @@ def _from_state(structure: Structure, tensor: StoredTensor, state: bytes) -> Sta
             f"{where} are of {found.samples:,} samples where {structure.rows:,} are committed: "
             "damaged"
         )
-    return found
+    return _checked(found, where)
 
 
-def _from_fields(root: Group, structure: Structure, tensor: StoredTensor) -> Statistics:
+def _from_fields(
+    group_at: Callable[[str], Group], structure: Structure, tensor: StoredTensor
+) -> Statistics:
     layer, _, name = tensor.dataset.rpartition("/")
-    group = guarded.group_at(root, f"{layer}/{group_name(name)}")
+    group = group_at(f"{layer}/{group_name(name)}")
     channels = channels_of(tensor.shape, tensor.axes[1:])
     top, *_ = guarded.plain_dataset(group, "top-values").shape or (0,)
     if top > MAXIMUM_TOP:
-        raise root.content.damaged(f"{group.name} has {top} top samples, more than {MAXIMUM_TOP}")
+        raise group.content.damaged(f"{group.name} has {top} top samples, more than {MAXIMUM_TOP}")
     values: dict[str, Any] = {
         field.attribute: _values(group, field, field.shape(channels, top)) for field in FIELDS
     }
-    return Statistics(samples=structure.rows, **values)
+    found = Statistics(samples=structure.rows, **values)
+    return _checked(found, f"{structure.name}: the statistics of {tensor.dataset}")
+
+
+def _checked(found: Statistics, where: str) -> Statistics:
+    """The same, if its samples are such."""
+    top = found.top_samples
+    if top.size and not (int(top.min()) >= -1 and int(top.max()) < found.samples):
+        raise FormatError(
+            f"{where} have a top sample that is none of the {found.samples:,}: damaged"
+        )
+    return found
 
 
 def _values(group: Group, field: Field, shape: tuple[int, ...]) -> Array:

@@ -470,6 +470,11 @@ def _tensor(stored: guarded.Rows, words: Mapping[str, Any], samples: int) -> Sto
         problem = f"has {len(shape)} axes and names {axes}"
     elif shape[0] != samples:
         problem = f"has {shape[0]} rows where /sample has {samples}"
+    elif found[schema.REDUCTION] == "none" and found[schema.UNREDUCED_SHAPE] not in (
+        (),
+        shape[1:],
+    ):
+        problem = f"is not reduced, and its shape was {found[schema.UNREDUCED_SHAPE]}"
     else:
         return StoredTensor(
             dataset=name,

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from actscope.errors import FormatError
-from actscope.store.checking import check
+from actscope.store.checking import check, check_statistics
 from actscope.store.findings import Finding, finding
 from actscope.store.journal import partial_path
 from actscope.store.reader import open_recording
@@ -57,7 +57,7 @@ def findings(path: Path) -> list[Finding]:
         return found
     try:
         open_recording(path).close()
-        return check(path)
+        return check_statistics(path) + check(path)
     except FormatError as error:
         return [finding("/", error, path)]
 
