@@ -28,7 +28,7 @@ def check_statistics(path: Path) -> list[Finding]:
         return []
     found: list[Finding] = []
     try:
-        with open_statistics(path, structure) as statistics_of:
+        with open_statistics(structure) as statistics_of:
             for tensor in tensors:
                 try:
                     statistics_of(tensor)
@@ -51,7 +51,7 @@ def check(path: Path) -> list[Finding]:
     try:
         if structure.journal is not None:
             return _check_journal(path, structure, structure.journal)
-        with guarded.open_file(path) as root:
+        with guarded.open_file(path, structure.file) as root:
             stored = list(read_checksums(root, structure.samples))
             # After what they speak of: a run may be writing it.
             slots = read_slots(root) if stored else ()
@@ -59,17 +59,31 @@ def check(path: Path) -> list[Finding]:
         problem = finding("", error, path).problem
         return [Finding(f"/{schema.CHECKSUMS}", f"cannot be read: {problem}")]
     found = [found for sums in stored for found in _check(path, structure, sums, slots)]
-    return found + _uncovered(structure, stored)
+    return [*found, *_uncovered(path, structure, stored)]
 
 
-def _uncovered(structure: Structure, stored: Sequence[StoredChecksums]) -> list[Finding]:
-    """Rows without checksums in a recording that has checksums."""
+def _uncovered(
+    path: Path, structure: Structure, stored: Sequence[StoredChecksums]
+) -> Iterator[Finding]:
+    """What can be said of rows without checksums: that they are without, and cannot be decoded."""
     covered = {sums.tensor for sums in stored}
-    return [
-        Finding(tensor.dataset, "its rows have no checksums, though others do")
-        for tensor in structure.tensors
-        if stored and tensor.dataset not in covered
-    ]
+    for tensor in structure.tensors:
+        if tensor.dataset in covered:
+            continue
+        if stored:
+            yield Finding(tensor.dataset, "its rows have no checksums, though others do")
+        if tensor.chunk:
+            yield from _undecodable(path, structure, tensor)
+
+
+def _undecodable(path: Path, structure: Structure, tensor: StoredTensor) -> Iterator[Finding]:
+    rows = open_rows(path, structure, tensor)
+    step = max(1, BAND_BYTES // max(1, tensor.bytes_per_sample))
+    try:
+        for start in range(0, structure.rows, step):
+            rows.between(start, min(start + step, structure.rows))
+    except FormatError as error:
+        yield finding(tensor.dataset, error, path)
 
 
 def _check_journal(path: Path, structure: Structure, journal: Journal) -> list[Finding]:
@@ -93,7 +107,7 @@ def _check_journal(path: Path, structure: Structure, journal: Journal) -> list[F
         full = len(blocks) * sums.rows_per_block
         part = replace(structure, rows=min(full, structure.rows))
         found += _check(path, part, known, ())
-    return found + _uncovered(structure, stored)
+    return [*found, *_uncovered(path, structure, stored)]
 
 
 def _rows_together(tensor: StoredTensor) -> int:

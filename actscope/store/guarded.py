@@ -27,6 +27,7 @@ from actscope.store.hdf5.heaps import global_text
 from actscope.store.hdf5.objects import Dataset, Group, Object, open_object, open_root
 from actscope.store.hdf5.storage import Layout
 from actscope.store.hdf5.types import TEXT, is_numpy, width_of
+from actscope.store.opened import OpenedFile
 
 MAXIMUM_CHUNK = 32 * 2**20
 """Bytes of a chunk, decoded; writers make none that is larger."""
@@ -39,8 +40,12 @@ _KINDS = {Group: "a Group", Dataset: "a Dataset", Object: "neither a Group nor a
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[Group]:
+def open_file(path: Path, opened: OpenedFile | None = None) -> Iterator[Group]:
     """The root of a file, while this lasts.
+
+    Args:
+        path: the file.
+        opened: the file that it must be, and not another that has taken its name.
 
     Raises:
         FormatError: it cannot be read, or is no HDF5 file of the form that recordings have.
@@ -50,6 +55,8 @@ def open_file(path: Path) -> Iterator[Group]:
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror}") from error
     with Content(file, path) as content:
+        if opened is not None and not opened.is_at(file.fileno()):
+            raise FormatError(f"{path} is another file than it was: open it again")
         try:
             yield open_root(content)
         except OSError as error:

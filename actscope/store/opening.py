@@ -12,6 +12,7 @@ from pathlib import Path
 from actscope.errors import FormatError, OutputExistsError, ResumeError
 from actscope.store import guarded, layout, schema, space
 from actscope.store.checksums import SLOTS, checksum, plan_checksums
+from actscope.store.contiguous import ContiguousRows
 from actscope.store.findings import finding
 from actscope.store.hdf5.objects import Group
 from actscope.store.journal import Journal, partial_path
@@ -19,7 +20,6 @@ from actscope.store.kept_statistics import KeptState, state_size
 from actscope.store.layout import Offsets
 from actscope.store.locking import open_locked
 from actscope.store.resuming import differences
-from actscope.store.rows import MappedRows
 from actscope.store.schema import RecordingPlan
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
 from actscope.store.stored_statistics import read_state
@@ -212,7 +212,7 @@ def _go_on(path: Path, plan: RecordingPlan, descriptor: int, found: Structure) -
     different = differences(found, plan)
     if found.journal is not None:
         check_same(path, found, different)
-    with guarded.open_file(path) as root:
+    with guarded.open_file(path, found.file) as root:
         check_same(path, found, [*different, *_other_checksums(root, plan, path)])
         slots = read_slots(root)
         stored = {sums.tensor: sums for sums in read_checksums(root, found.samples)}
@@ -220,7 +220,7 @@ def _go_on(path: Path, plan: RecordingPlan, descriptor: int, found: Structure) -
         state = read_state(root, found.rows) if plan.keeps_statistics else KeptState()
     space.reserve(descriptor, os.fstat(descriptor).st_size, path.parent)
     open_blocks = tuple(
-        _open_block(path, tensor, stored[tensor.dataset], slots, found.rows)
+        _open_block(found, tensor, stored[tensor.dataset], slots)
         for tensor in _in_order(found, plan)
     )
     return Target(descriptor, -1, offsets, found.rows, slots, open_blocks, state, False)
@@ -256,11 +256,12 @@ def _in_order(found: Structure, plan: RecordingPlan) -> list[StoredTensor]:
 
 
 def _open_block(
-    path: Path, tensor: StoredTensor, sums: StoredChecksums, slots: Sequence[int], rows: int
+    found: Structure, tensor: StoredTensor, sums: StoredChecksums, slots: Sequence[int]
 ) -> int:
     """The checksum of the committed rows of the block that is not full."""
+    rows = found.rows
     if rows in slots:
         return sums.entries[slots.index(rows)]
     # The process died between clearing the slots and committing the last rows.
-    stored = MappedRows(path, tensor, rows)
+    stored = ContiguousRows(found.file, tensor, rows)
     return checksum(stored.between(rows - rows % sums.rows_per_block, rows))

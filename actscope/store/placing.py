@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from math import prod
-from pathlib import Path
 
 from actscope.dtypes import itemsize
 from actscope.store import guarded
@@ -12,24 +11,25 @@ from actscope.store.hdf5.chunks import Chunk, chunks_of
 from actscope.store.hdf5.content import Content
 from actscope.store.hdf5.types import width_of
 from actscope.store.journal import Placed
-from actscope.store.structure import StoredTensor
+from actscope.store.structure import StoredTensor, Structure
 
 
-def read_places(path: Path, tensor: StoredTensor, rows: int) -> dict[int, Placed]:
+def read_places(structure: Structure, tensor: StoredTensor) -> dict[int, Placed]:
     """Where each chunk of a tensor stands, by its number in C order.
 
     Raises:
-        FormatError: chunks share bytes, reach beyond the file, or are fewer than `rows` rows need;
-            or the dataset is not the one any more that was found when the recording was opened.
+        FormatError: chunks share bytes, reach beyond the file, or are fewer than the committed rows
+            need; or the dataset is not the one any more that was found when the recording was
+            opened.
     """
-    where = f"{path}: {tensor.dataset}"
-    with guarded.open_file(path) as root:
+    rows = structure.rows
+    with guarded.open_file(structure.file.path, structure.file) as root:
         content = root.content
         stored = guarded.tensor_at(root, tensor.dataset)
         _check_same(stored, tensor, rows)
         chunks = chunks_of(content, stored.offset, len(stored.shape), tensor.dataset)
         places = _placed(chunks, tensor, content)
-    check_apart(where, places.values(), content.size)
+    check_apart(f"{content.name}: {tensor.dataset}", places.values(), content.size)
     needed = prod(grid((rows, *tensor.shape), tensor.chunk))
     if len(places) < needed:
         raise content.damaged(

@@ -295,7 +295,7 @@ class Recording(Mapping[str, RecordedLayer]):
         if tensor.dataset not in self._structure.statistics:
             return None
         if tensor.dataset not in self._statistics:
-            found = read_statistics(self.path, self._structure, tensor)
+            found = read_statistics(self._structure, tensor)
             self._statistics[tensor.dataset] = found
         return self._statistics[tensor.dataset]
 
@@ -332,6 +332,7 @@ class Recording(Mapping[str, RecordedLayer]):
     def close(self) -> None:
         """Let go of the file; arrays that were read stay valid."""
         self._open = False
+        self._structure.file.close()
 
     def __enter__(self) -> "Recording":
         return self

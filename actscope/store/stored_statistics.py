@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,20 +48,18 @@ def read_state(root: Group, rows: int) -> KeptState:
     return KeptState(slots, state.read()[slots.index(rows)].tobytes())
 
 
-def read_statistics(path: Path, structure: Structure, tensor: StoredTensor) -> Statistics:
+def read_statistics(structure: Structure, tensor: StoredTensor) -> Statistics:
     """The statistics of one tensor over the committed rows.
 
     Raises:
         FormatError: they are damaged.
     """
-    with open_statistics(path, structure) as statistics_of:
+    with open_statistics(structure) as statistics_of:
         return statistics_of(tensor)
 
 
 @contextmanager
-def open_statistics(
-    path: Path, structure: Structure
-) -> Iterator[Callable[[StoredTensor], Statistics]]:
+def open_statistics(structure: Structure) -> Iterator[Callable[[StoredTensor], Statistics]]:
     """What reads the statistics of one tensor after another, while this lasts.
 
     Raises:
@@ -71,7 +68,7 @@ def open_statistics(
     if structure.journal is not None:
         yield partial(_from_state, journal_state(structure.journal), structure)
         return
-    with guarded.open_file(path) as root:
+    with guarded.open_file(structure.file.path, structure.file) as root:
         if structure.is_finished:
             yield partial(_from_fields, guarded.groups_of(root), structure)
         else:

@@ -36,6 +36,7 @@ from actscope.store.journal import (
     read_journal,
 )
 from actscope.store.kept_statistics import dataset_name
+from actscope.store.opened import OpenedFile
 from actscope.store.words import checked, checked_origin, words_of, words_of_layer
 
 MOST_FINDINGS = 1000
@@ -85,13 +86,14 @@ class StoredTensor:
 class Structure:
     """What a recording holds, apart from the activations themselves.
 
-    `name` is what messages call the file. `samples` is how many rows are planned, and what is
-    there so far where `is_open_ended`. `origin` is the provenance, parsed. `journal` is there while
-    a recording in chunks is not finished. `statistics` has, for each dataset whose statistics are
-    kept, where their state begins in that of all.
+    `name` is what messages call it, and `file` holds the rows. `samples` is how many rows are
+    planned, and what is there so far where `is_open_ended`. `origin` is the provenance, parsed.
+    `journal` is there while a recording in chunks is not finished. `statistics` has, for each
+    dataset whose statistics are kept, where their state begins in that of all.
     """
 
     name: str
+    file: OpenedFile
     version: str
     rows: int
     samples: int
@@ -190,8 +192,9 @@ def read_structure(path: Path) -> Structure:
     if journal is not None:
         with suppress(FileNotFoundError):  # it was finished in between
             return read_unfinished(path, journal)
-    with guarded.open_file(path) as root:
-        return _read(root)
+    file = OpenedFile(path)
+    with guarded.open_file(path, file) as root:
+        return _read(root, file)
 
 
 def _check_is_file(path: Path) -> None:
@@ -212,7 +215,7 @@ def read_unfinished(path: Path, journal: Journal) -> Structure:
     if chunks.is_symlink():
         raise FormatError(f"{chunks} is a link to another file, which is not followed")
     journal.encoded = mapped(chunks)
-    planned = _read(guarded.open_image(journal.skeleton, path))
+    planned = _read(guarded.open_image(journal.skeleton, path), OpenedFile(chunks))
     samples = journal.rows if journal.is_open_ended else planned.samples
     if journal.rows > samples:
         raise FormatError(f"{path}: {journal.rows} rows are committed of {samples}: damaged")
@@ -220,7 +223,7 @@ def read_unfinished(path: Path, journal: Journal) -> Structure:
     return replace(planned, rows=journal.rows, samples=samples, journal=journal)
 
 
-def _read(root: Group) -> Structure:
+def _read(root: Group, file: OpenedFile) -> Structure:
     version = _checked_version(root)
     samples = _samples(root)
     statistics: dict[str, int] = {}
@@ -233,6 +236,7 @@ def _read(root: Group) -> Structure:
     provenance, origin = _origin(root)
     return Structure(
         name=root.content.name,
+        file=file,
         version=version,
         rows=rows,
         samples=samples,
