@@ -29,13 +29,23 @@ class ContiguousRows:
         shape = (self.count, *self.tensor.shape)
         return self.file.mapped(raw_dtype(self.tensor.dtype), self.tensor.offset, shape)
 
+    @cached_property
+    def _width(self) -> int:
+        """Bytes of one row."""
+        return self.tensor.bytes_per_sample
+
     def __getitem__(self, key: Any) -> Array:
-        rows = _consecutive(key, self.count)
-        if rows is not None:
-            read = self._read(rows.start, rows.stop)
-            if read is not None:
-                return read if isinstance(key, slice) else np.array(read[0])
-        return np.array(self._mapped[key])
+        found = None
+        if isinstance(key, slice):
+            rows = range(self.count)[key]
+            found = self._read(rows.start, rows.stop) if rows.step == 1 else None
+        elif isinstance(key, int | np.integer) and -self.count <= key < self.count:
+            row = int(key) % self.count
+            read = None if isinstance(key, bool) else self._read(row, row + 1)
+            found = None if read is None else read[0]
+        elif _is_list_of_rows(key) and self._width >= WORTH_READING:
+            found = self._one_by_one(np.arange(self.count)[key])
+        return np.array(self._mapped[key]) if found is None else found
 
     def between(self, start: int, stop: int) -> Array:
         """A view of the file where it is in memory."""
@@ -44,21 +54,25 @@ class ContiguousRows:
 
     def _read(self, start: int, stop: int) -> Array | None:
         """Rows read from the disk; None where they are few, or in memory already."""
-        size = (stop - start) * self.tensor.bytes_per_sample
-        offset = self.tensor.offset + start * self.tensor.bytes_per_sample
+        size, offset = (stop - start) * self._width, self.tensor.offset + start * self._width
         if size < WORTH_READING or self.file.is_in_memory(offset, size):
             return None
         rows = np.empty((stop - start, *self.tensor.shape), raw_dtype(self.tensor.dtype))
         self.file.read(offset, rows)
         return rows
 
+    def _one_by_one(self, rows: Array) -> Array:
+        """Large rows that need not follow each other, each from where it is."""
+        found = np.empty((len(rows), *self.tensor.shape), raw_dtype(self.tensor.dtype))
+        for place, row in enumerate(rows.tolist()):
+            offset = self.tensor.offset + row * self._width
+            if self.file.is_in_memory(offset, self._width):
+                found[place] = self._mapped[row]
+            else:
+                self.file.read(offset, found[place : place + 1])
+        return found
 
-def _consecutive(key: Any, count: int) -> range | None:
-    """The rows that an index takes, where it takes whole ones that follow each other."""
-    if isinstance(key, slice):
-        rows = range(count)[key]
-        return rows if rows.step == 1 and len(rows) else None
-    if isinstance(key, int | np.integer) and not isinstance(key, bool) and -count <= key < count:
-        place = int(key) % count
-        return range(place, place + 1)
-    return None
+
+def _is_list_of_rows(key: Any) -> bool:
+    """Whether an index lists whole rows, by their numbers or by a mask."""
+    return isinstance(key, list | np.ndarray) and np.ndim(key) == 1 and len(key) > 0
