@@ -28,6 +28,9 @@ from actscope.store.kept_statistics import (
 )
 from actscope.store.schema import RecordingPlan, TensorPlan
 
+LIBVER = "earliest"
+"""The form of HDF5's structures that every tool reads, and the only one that the reader does."""
+
 ALIGNMENT = 4096
 """Datasets of this many bytes or more start at a multiple of it, for direct and mapped access."""
 
@@ -99,7 +102,7 @@ def create(descriptor: int, plan: RecordingPlan) -> Offsets:
     surface = Surface(descriptor)
     alignment = {"alignment_threshold": ALIGNMENT, "alignment_interval": ALIGNMENT}
     try:
-        with h5py.File(surface, "w", **alignment) as file:
+        with h5py.File(surface, "w", libver=LIBVER, **alignment) as file:
             describe(file, plan)
             found = offsets(plan, lambda name: file[name].id.get_offset() or 0)
     except Exception:
@@ -114,7 +117,7 @@ def create_chunked(surface: Surface, plan: RecordingPlan) -> h5py.File:
     """Lay out the recording for `plan` in an open file, which stays open to take its chunks."""
     os.ftruncate(surface.fileno(), 0)
     # Chunks need no alignment: they are read whole.
-    file = h5py.File(surface, "w")
+    file = h5py.File(surface, "w", libver=LIBVER)
     describe(file, plan)
     return file
 
@@ -122,7 +125,7 @@ def create_chunked(surface: Surface, plan: RecordingPlan) -> h5py.File:
 def skeleton(plan: RecordingPlan) -> bytes:
     """The image of a file that was laid out for `plan` and holds no chunks."""
     content = io.BytesIO()
-    with h5py.File(content, "w") as file:
+    with h5py.File(content, "w", libver=LIBVER) as file:
         describe(file, plan)
     return content.getvalue()
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from actscope.dtypes import raw_dtype, widened
+from actscope.dtypes import widened, widened_dtype
 from actscope.errors import ActscopeError, UnknownLayerError, nearest
 from actscope.protocol import Array
 from actscope.statistics import Statistics, statistics_of
@@ -70,7 +70,7 @@ class RecordedTensor:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the arrays that come out."""
-        return widened(np.empty(0, raw_dtype(self._tensor.dtype)), self._tensor.dtype).dtype
+        return widened_dtype(self._tensor.dtype)
 
     @property
     def logical_dtype(self) -> str:

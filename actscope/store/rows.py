@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from actscope.dtypes import itemsize, raw_dtype
+from actscope.dtypes import itemsize, raw_dtype, widened_dtype
 from actscope.errors import FormatError
 from actscope.protocol import Array
 from actscope.store.chunking import grid
@@ -101,7 +101,7 @@ class ChunkedRows:
     def _gathered(self, rows: Array, reach: Sequence[range]) -> Array:
         """The rows with these numbers, of them the part within `reach`: `(len(rows), ...)`."""
         shape = tuple(map(len, reach))
-        self._check_size(len(rows) * prod(shape) * itemsize(self.tensor.dtype))
+        self._check_size(len(rows) * prod(shape) * widened_dtype(self.tensor.dtype).itemsize)
         out = np.empty((len(rows), *shape), raw_dtype(self.tensor.dtype))
         if out.size == 0:
             return out
