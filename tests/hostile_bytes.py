@@ -52,7 +52,6 @@ def put(content, place, form, *values):
 
 
 def text_of_no_bytes(content):
-    """HDF5 1.14.6 goes round for ever."""
     put(content, content.index(b"GCOL") + 16 + 8, "<Q", 0)
 
 
@@ -60,6 +59,12 @@ def every_text_of_no_bytes(content):
     place = 0
     while (place := content.find(b"GCOL", place + 1)) > 0:
         put(content, place + 16 + 8, "<Q", 0)
+
+
+def room_of_no_bytes(content):
+    """What is free in the heap: HDF5 1.14.6 goes round in it for ever."""
+    place = content.index(b"GCOL") + 16
+    put(content, place, "<HHIQ", 0, 0, 0, 0)
 
 
 def text_of_enormous_length(content):
@@ -236,6 +241,7 @@ CASES = {
     for change in (
         text_of_no_bytes,
         every_text_of_no_bytes,
+        room_of_no_bytes,
         text_of_enormous_length,
         heap_beyond_the_end,
         heap_of_no_length,

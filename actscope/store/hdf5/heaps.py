@@ -60,7 +60,7 @@ def global_text(content: Content, reference: bytes, limit: int, where: str) -> b
 def _collection(content: Content, address: int, where: str) -> dict[int, bytes]:
     """The texts of a global heap's collection, by their number.
 
-    A text of no bytes takes 16 all the same, so this ends; HDF5 1.14 goes on for ever.
+    Each takes 16 bytes or more, so this ends; HDF5 1.14.6 goes on for ever where free room is of 0.
     """
     signature, version, size = _COLLECTION.unpack(content.at(address, _COLLECTION.size, where))
     if signature != b"GCOL" or version != 1:
