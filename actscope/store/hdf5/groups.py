@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from actscope.store.hdf5.content import Content
@@ -38,7 +39,7 @@ class Link(NamedTuple):
 
 
 def links_of(content: Content, messages: Messages, where: str) -> dict[str, Link]:
-    """The members of a group by name, in the order in which it holds them.
+    """The members of a group, in the order of their names.
 
     Raises:
         FormatError: it is no group, is damaged, or has more than `MOST_MEMBERS`.
@@ -83,8 +84,8 @@ def _in_messages(content: Content, messages: Messages, where: str) -> Iterator[t
         heap, tree = _TABLE.unpack_from(info, start)
         if heap != NOWHERE:
             found = heap_objects(content, heap, tree, where)
-        for message in found:
-            yield _link(message)
+        # By name, as others are: the tree has them by a hash.
+        yield from sorted(map(_link, islice(found, MOST_MEMBERS + 1)))
     except (struct.error, IndexError) as error:
         raise content.damaged(f"{where}: the list of its members is damaged") from error
 
