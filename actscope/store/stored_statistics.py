@@ -34,18 +34,37 @@ def read_state(root: Group, rows: int) -> KeptState:
     """The state of all statistics after `rows` rows, of a recording that is not finished.
 
     Raises:
-        FormatError: the file has none that is good for so many rows.
+        FormatError: the file has none that is good for so many rows, or not any more: a run may be
+            writing it.
     """
     group = guarded.member(root, schema.STATISTICS, Group)
-    slots = guarded.plain_numbers(group, schema.SLOTS, "<i8", SLOTS)
-    if rows not in slots:
-        raise FormatError(
-            f"{root.content.name} has no statistics for its {rows:,} committed rows: damaged"
-        )
+    slots = _slots(group)
     state = guarded.plain_dataset(group, schema.STATE)
     if len(state.shape) != 2 or state.shape[0] != SLOTS or state.dtype != np.uint8:
         raise root.content.damaged(f"{state.dataset.name} is not {SLOTS} lists of bytes")
-    return KeptState(slots, state.read()[slots.index(rows)].tobytes())
+    if rows not in slots:
+        raise _lacks_state(root, rows)
+    slot = slots.index(rows)
+    content = state.read()[slot].tobytes()
+    if _slots(group)[slot] != rows:  # it was written over meanwhile
+        raise _lacks_state(root, rows)
+    return KeptState(slots, content)
+
+
+def _lacks_state(root: Group, rows: int) -> FormatError:
+    (now,) = guarded.plain_numbers(root, schema.ROWS, "<i8", 1)
+    if now != rows:
+        return FormatError(
+            f"{root.content.name} has grown from {rows:,} to {now:,} rows since it was opened: "
+            "open it again"
+        )
+    return FormatError(
+        f"{root.content.name} has no statistics for its {rows:,} committed rows: damaged"
+    )
+
+
+def _slots(group: Group) -> tuple[int, ...]:
+    return guarded.plain_numbers(group, schema.SLOTS, "<i8", SLOTS)
 
 
 def read_statistics(structure: Structure, tensor: StoredTensor) -> Statistics:
