@@ -13,7 +13,8 @@ from actscope.store.journal import MAGIC, Journal
 from actscope.store.rows import open_rows
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
 from actscope.store.stored_statistics import open_statistics
-from actscope.store.structure import StoredTensor, Structure, read_structure
+from actscope.store.stored_tensors import StoredTensor
+from actscope.store.structure import Structure, read_structure
 
 
 def check_statistics(path: Path) -> list[Finding]:

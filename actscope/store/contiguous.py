@@ -9,7 +9,7 @@ import numpy as np
 from actscope.dtypes import raw_dtype
 from actscope.protocol import Array
 from actscope.store.opened import OpenedFile
-from actscope.store.structure import StoredTensor
+from actscope.store.stored_tensors import StoredTensor
 
 WORTH_READING = 2**17
 """Bytes below which it is not asked whether they are in memory."""

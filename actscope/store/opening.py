@@ -23,8 +23,8 @@ from actscope.store.resuming import differences
 from actscope.store.schema import RecordingPlan
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
 from actscope.store.stored_statistics import read_state
+from actscope.store.stored_tensors import StoredTensor
 from actscope.store.structure import (
-    StoredTensor,
     Structure,
     read_structure,
     read_unfinished,

@@ -11,7 +11,8 @@ from actscope.store.hdf5.chunks import Chunk, chunks_of
 from actscope.store.hdf5.content import Content
 from actscope.store.hdf5.types import width_of
 from actscope.store.journal import Placed
-from actscope.store.structure import StoredTensor, Structure
+from actscope.store.stored_tensors import StoredTensor
+from actscope.store.structure import Structure
 
 
 def read_places(structure: Structure, tensor: StoredTensor) -> dict[int, Placed]:

@@ -19,8 +19,8 @@ from actscope.protocol import Array
 from actscope.statistics import Statistics, statistics_of
 from actscope.store.rows import Rows, open_rows
 from actscope.store.stored_statistics import read_statistics
+from actscope.store.stored_tensors import StoredTensor
 from actscope.store.structure import (
-    StoredTensor,
     check_exists,
     read_structure,
 )

@@ -9,7 +9,8 @@ from actscope.store import schema
 from actscope.store.checking import check
 from actscope.store.rows import Rows, open_rows
 from actscope.store.schema import RecordingPlan, TensorPlan
-from actscope.store.structure import StoredTensor, Structure, read_structure
+from actscope.store.stored_tensors import StoredTensor
+from actscope.store.structure import Structure, read_structure
 
 BYTES_AT_A_TIME = 16 * 2**20
 

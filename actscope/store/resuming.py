@@ -14,7 +14,8 @@ import numpy as np
 from actscope.protocol import Array
 from actscope.store import schema
 from actscope.store.schema import RecordingPlan, TensorPlan
-from actscope.store.structure import StoredTensor, Structure
+from actscope.store.stored_tensors import StoredTensor
+from actscope.store.structure import Structure
 
 LONGEST_VALUE = 60
 

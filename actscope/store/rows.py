@@ -23,7 +23,8 @@ from actscope.store.contiguous import ContiguousRows
 from actscope.store.coverage import tails_from
 from actscope.store.journal import Journal, Placed
 from actscope.store.placing import read_places
-from actscope.store.structure import StoredTensor, Structure
+from actscope.store.stored_tensors import StoredTensor
+from actscope.store.structure import Structure
 
 CHUNKS_WORTH_THREADS = 4
 

@@ -22,7 +22,8 @@ from actscope.store.kept_statistics import (
     group_name,
     running_for,
 )
-from actscope.store.structure import StoredTensor, Structure
+from actscope.store.stored_tensors import StoredTensor
+from actscope.store.structure import Structure
 
 MAXIMUM_TOP = 1000
 
@@ -96,7 +97,8 @@ def open_statistics(structure: Structure) -> Iterator[Callable[[StoredTensor], S
 
 def _from_state(state: bytes, structure: Structure, tensor: StoredTensor) -> Statistics:
     where = f"{structure.name}: the statistics of {tensor.dataset}"
-    mine = state[structure.statistics[tensor.dataset] :]
+    offset = structure.statistics[tensor.dataset]
+    mine = state[offset:] if offset >= 0 else b""
     if _BYTES_PER_CHANNEL * channels_of(tensor.shape, tensor.axes[1:]) > len(mine):
         raise FormatError(f"{where} are not in the state of all: damaged")
     running = running_for(tensor.shape, tensor.axes[1:])

@@ -5,28 +5,22 @@ are looked at before they are read. What passes is plain data; values are read e
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, partial
-from itertools import count, islice, pairwise
-from math import prod
+from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from actscope.dtypes import itemsize, raw_dtype
 from actscope.errors import FormatError, MissingFileError
 from actscope.protocol import Array
 from actscope.store import guarded, schema
-from actscope.store.chunking import grid
 from actscope.store.coverage import check_journal
 from actscope.store.findings import Finding, finding
-from actscope.store.hdf5.content import Content
-from actscope.store.hdf5.groups import NOWHERE
 from actscope.store.hdf5.objects import Dataset, Group
-from actscope.store.hdf5.types import BFLOAT16, is_numpy
 from actscope.store.journal import (
     Journal,
     chunks_path,
@@ -35,51 +29,17 @@ from actscope.store.journal import (
     partial_path,
     read_journal,
 )
-from actscope.store.kept_statistics import dataset_name
 from actscope.store.opened import OpenedFile
-from actscope.store.words import checked, checked_origin, words_of, words_of_layer
+from actscope.store.stored_tensors import (
+    StoredTensor,
+    check_together,
+    stored_inputs,
+    stored_layers,
+    tensors_of_layer,
+)
+from actscope.store.words import checked_origin, words_of_layer
 
 MOST_FINDINGS = 1000
-
-BYTES_PER_CHUNK = 32
-"""What a chunk takes in the list of all, at least."""
-
-MOST_EMPTY_VALUES = 2**24
-"""Values in a row of a tensor that takes no bytes in the file."""
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """A dataset with a row per sample: where its bytes are and what they mean.
-
-    Either its rows stand one after another from `offset` on, or they are in chunks of the shape
-    `chunk`, encoded by the filters numbered in `pipeline`, whose places are listed from `offset`
-    on. Where only the statistics were recorded it is not stored.
-    """
-
-    dataset: str
-    shape: tuple[int, ...]
-    dtype: str
-    axes: tuple[str, ...]
-    offset: int
-    path: str = ""
-    class_name: str = ""
-    order: int = 0
-    call: int = 0
-    index: int = 0
-    key: str = ""
-    data_format: str = ""
-    reduction: str = "none"
-    unreduced_shape: tuple[int, ...] = ()
-    is_gradient: bool = False
-    chunk: tuple[int, ...] = ()
-    pipeline: tuple[int, ...] = ()
-    is_stored: bool = True
-
-    @property
-    def bytes_per_sample(self) -> int:
-        """Bytes of one row."""
-        return prod(self.shape) * itemsize(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -227,12 +187,10 @@ def _read(root: Group, file: OpenedFile) -> Structure:
     version = _checked_version(root)
     samples = _samples(root)
     statistics: dict[str, int] = {}
-    tensors = tuple(_tensors(root, samples, statistics))
-    inputs = tuple(_inputs(root, samples))
+    tensors = tuple(stored_layers(root, samples, statistics))
+    inputs = tuple(stored_inputs(root, samples))
     rows = _rows(root, samples)
-    _check_empty((*inputs, *tensors), samples, root.content)
-    _check_apart((*inputs, *tensors), samples, root.content)
-    _check_chunks((*inputs, *tensors), rows, root.content)
+    check_together((*inputs, *tensors), samples, rows, root.content)
     provenance, origin = _origin(root)
     return Structure(
         name=root.content.name,
@@ -288,7 +246,7 @@ def _parts(root: Group) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield f"/{schema.ROWS}", lambda: _rows(root, samples)
     for name in (schema.IDS, schema.LABELS, schema.EPOCHS):
         yield f"/{schema.SAMPLES}/{name}", partial(_column, root, name, samples)
-    yield f"/{schema.SAMPLES}/{schema.INPUT}", lambda: list(_inputs(root, samples))
+    yield f"/{schema.SAMPLES}/{schema.INPUT}", lambda: list(stored_inputs(root, samples))
     layers = guarded.member(root, schema.LAYERS, Group)
     for name in layers.links:
         place = f"/{schema.LAYERS}/{name}"
@@ -297,7 +255,7 @@ def _parts(root: Group) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 def _layer_tensors(layers: Group, name: str, samples: int) -> None:
     group = guarded.member(layers, name, Group)
-    list(_tensors_of(group, samples, {}))
+    list(tensors_of_layer(group, samples, {}))
     for member in filter(schema.is_tensor_name, group.links):
         dataset = guarded.member(group, member, Dataset)
         words = guarded.summary(dataset)
@@ -306,48 +264,6 @@ def _layer_tensors(layers: Group, name: str, samples: int) -> None:
             raise group.content.damaged(
                 f"{dataset.name}: its summary is not what its attributes say"
             )
-
-
-def _check_empty(tensors: Sequence[StoredTensor], samples: int, content: Content) -> None:
-    """Refuse shapes that could be anything, since they take no bytes."""
-    for tensor in tensors:
-        values = prod(max(1, length) for length in tensor.shape)
-        if not samples * tensor.bytes_per_sample and values > MOST_EMPTY_VALUES:
-            raise content.damaged(f"{tensor.dataset} has no bytes and the shape {tensor.shape}")
-
-
-def _check_chunks(tensors: Sequence[StoredTensor], rows: int, content: Content) -> None:
-    """Refuse shapes of more chunks than the file has room for, before anyone relies on them.
-
-    The chunks themselves are looked for when rows are read.
-    """
-    for tensor in tensors:
-        if tensor.chunk:
-            needed = prod(grid((rows, *tensor.shape), tensor.chunk))
-            room = 0 if tensor.offset == NOWHERE else content.size // BYTES_PER_CHUNK
-            if needed > room:
-                raise content.damaged(
-                    f"{tensor.dataset} needs {needed:,} chunks for {rows:,} rows of shape "
-                    f"{tensor.shape}, for which the file has no room: it is damaged"
-                )
-
-
-def _check_apart(tensors: Sequence[StoredTensor], samples: int, content: Content) -> None:
-    """Refuse datasets that share bytes, as one does that stands in two places."""
-    placed = sorted(
-        (tensor.offset, tensor.offset + samples * tensor.bytes_per_sample, tensor.dataset)
-        for tensor in tensors
-        if samples * tensor.bytes_per_sample and tensor.is_stored and not tensor.chunk
-    )
-    for (_, end, name), (start, _, other) in pairwise(placed):
-        if start < end:
-            raise content.damaged(f"{name} and {other} share bytes of the file: it is damaged")
-    names: dict[int, str] = {}
-    for tensor in tensors:
-        if tensor.chunk and tensor.offset != NOWHERE:
-            other = names.setdefault(tensor.offset, tensor.dataset)
-            if other != tensor.dataset:
-                raise content.damaged(f"{other} and {tensor.dataset} have the same chunks")
 
 
 def is_recording(path: Path) -> bool:
@@ -402,114 +318,3 @@ def _column(root: Group, name: str, samples: int) -> Array | None:
             f"{column.dataset.name} is not a plain list of {samples} entries"
         )
     return column.read()
-
-
-def _inputs(root: Group, samples: int) -> Iterator[StoredTensor]:
-    group = guarded.member(root, schema.SAMPLES, Group)
-    name = schema.INPUT
-    for position in count(1):
-        if name not in group.links:
-            return
-        stored = guarded.tensor_dataset(group, name)
-        yield _tensor(stored, words_of(stored.dataset), samples)
-        name = f"{schema.INPUT}_{position}"
-
-
-def _tensors(root: Group, samples: int, statistics: dict[str, int]) -> Iterator[StoredTensor]:
-    """The tensors of all layers; where the state of their statistics begins goes to the last."""
-    layers = guarded.member(root, schema.LAYERS, Group)
-    group_of: dict[str, str] = {}
-    for name in layers.links:
-        group = guarded.member(layers, name, Group)
-        for tensor in _tensors_of(group, samples, statistics):
-            if group_of.setdefault(tensor.path, name) != name:
-                raise root.content.damaged(f"two groups claim to be the layer {tensor.path!r}")
-            yield tensor
-
-
-def _tensors_of(group: Group, samples: int, statistics: dict[str, int]) -> Iterator[StoredTensor]:
-    datasets = [name for name in group.links if schema.is_tensor_name(name)]
-    kept = [name for name in group.links if schema.is_statistics_name(name)]
-    if not datasets and not kept:
-        raise group.content.damaged(f"{group.name} holds no output of a layer")
-    for name in kept:
-        found = guarded.member(group, name, Group)
-        dataset = dataset_name(name)
-        statistics[f"{group.name}/{dataset}"] = guarded.number(found, schema.STATE_OFFSET)
-        if dataset not in datasets:
-            yield _unstored(found, f"{group.name}/{dataset}")
-    for name in datasets:
-        stored = guarded.tensor_dataset(group, name)
-        words = guarded.summary(stored.dataset)  # from version 1.2.0 on
-        if words is None:
-            words = words_of_layer(group, stored.dataset)
-        yield _tensor(stored, words, samples)
-
-
-def _unstored(group: Group, dataset: str) -> StoredTensor:
-    """A tensor of which there are statistics only."""
-    words = guarded.summary(group)
-    if words is None:
-        raise group.content.damaged(f"{group.name} does not say what it is of")
-    shape = guarded.numbers(group, schema.SHAPE)
-    found = checked(words, group.content, group.name)
-    if len(found[schema.AXES]) != 1 + len(shape) or any(length < 0 for length in shape):
-        raise group.content.damaged(
-            f"{group.name} has shape {shape} and names {found[schema.AXES]}"
-        )
-    return StoredTensor(
-        dataset=dataset, shape=shape, offset=0, is_stored=False, **_fields(found, shape)
-    )
-
-
-def _tensor(stored: guarded.Rows, words: Mapping[str, Any], samples: int) -> StoredTensor:
-    content, name, shape = stored.dataset.content, stored.dataset.name, stored.shape
-    found = checked(words, content, name)
-    dtype, axes = found[schema.DTYPE], found[schema.AXES]
-    if stored.dataset.type != _stored_type(dtype):
-        stored_as = stored.dataset.type
-        stored_as = np.dtype(stored_as).name if is_numpy(stored_as) else stored_as
-        problem = f"is stored as {stored_as}, not as its {dtype!r} demands"
-    elif len(axes) != len(shape) or not shape or axes[0] != schema.SAMPLE:
-        problem = f"has {len(shape)} axes and names {axes}"
-    elif shape[0] != samples:
-        problem = f"has {shape[0]} rows where /sample has {samples}"
-    elif found[schema.REDUCTION] == "none" and found[schema.UNREDUCED_SHAPE] not in (
-        (),
-        shape[1:],
-    ):
-        problem = f"is not reduced, and its shape was {found[schema.UNREDUCED_SHAPE]}"
-    else:
-        return StoredTensor(
-            dataset=name,
-            shape=shape[1:],
-            offset=stored.offset,
-            chunk=stored.chunk,
-            pipeline=stored.pipeline,
-            **_fields(found, shape[1:]),
-        )
-    raise content.damaged(f"{name} {problem}")
-
-
-def _fields(found: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
-    """The words as `StoredTensor` has them, for rows of that shape."""
-    return {
-        "dtype": found[schema.DTYPE],
-        "axes": found[schema.AXES],
-        "path": found[schema.PATH],
-        "class_name": found[schema.CLASS_NAME],
-        "order": found[schema.ORDER],
-        "call": found[schema.CALL],
-        "index": found[schema.INDEX],
-        "key": found[schema.KEY],
-        "data_format": found[schema.DATA_FORMAT],
-        "reduction": found[schema.REDUCTION],
-        "unreduced_shape": found[schema.UNREDUCED_SHAPE] or shape,
-        "is_gradient": found[schema.ENCODING_TYPE] == schema.GRADIENT,
-    }
-
-
-@cache
-def _stored_type(dtype: str) -> str:
-    """What `type_name` has for the elements of a logical dtype."""
-    return BFLOAT16 if dtype == BFLOAT16 else raw_dtype(dtype).str
