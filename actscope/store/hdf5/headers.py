@@ -47,6 +47,8 @@ def read_messages(content: Content, address: int, where: str) -> Messages:
             count -= 1
             if kind == CONTINUATION and width >= _SPAN.size:
                 blocks.append(_SPAN.unpack_from(block, start))
+            elif kind in found and not flags & SHARED:
+                found[kind].append(block[start:place])
             elif kind and not flags & SHARED:
-                found.setdefault(kind, []).append(block[start:place])
+                found[kind] = [block[start:place]]
     return found

@@ -66,12 +66,12 @@ class Group(Object):
 class Dataset(Object):
     """An array of values."""
 
-    @cached_property
+    @property
     def shape(self) -> tuple[int, ...] | None:
         """Its shape; None where it has none, or one that makes no sense."""
         return shape_of(self._only(DATASPACE))
 
-    @cached_property
+    @property
     def type(self) -> str:
         """What its elements are, as `type_name` has it."""
         return type_name(self._only(DATATYPE))
@@ -81,7 +81,7 @@ class Dataset(Object):
         """Whether its values stand in other files."""
         return EXTERNAL in self.messages
 
-    @cached_property
+    @property
     def layout(self) -> Layout | None:
         """Where its values are; None where that is not known."""
         return layout_of(self._only(LAYOUT))
