@@ -16,6 +16,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -77,8 +78,24 @@ def recorded(path: Path, batches: Sequence[Array], count: int) -> tuple[float, f
     return time.perf_counter() - start, time.perf_counter() - ready
 
 
-def measure_writing(folder: Path, rounds: int) -> None:
-    """Both, alternating, and the ratio of their speeds."""
+@dataclass(frozen=True)
+class Writing:
+    """How fast a recording is written, beside plain writes of the same bytes, pair by pair.
+
+    Attributes:
+        whole: ratios of speed, from laying out to closing.
+        rows: the same without laying out and reserving.
+        speed: bytes per second of the recording, whole.
+    """
+
+    whole: tuple[float, ...]
+    rows: tuple[float, ...]
+    speed: float
+
+
+def measure_writing(folder: Path, rounds: int) -> dict[str, Writing]:
+    """Both, alternating, for each size of batches."""
+    found = {}
     for name, (shape, rows) in CASES.items():
         size = 4 * rows * prod(shape)
         count = TOTAL_BYTES // size
@@ -92,13 +109,19 @@ def measure_writing(folder: Path, rounds: int) -> None:
                 times.append(way(folder / "store-benchmark", batches, count))
                 (folder / "store-benchmark").unlink()
             pairs.append(times)
-        whole, rows_alone = ([r[k] / a[k] for r, a in pairs[1:]] for k in (0, 1))
-        speed = median(count * size / a[0] / 1e9 for _, a in pairs[1:])
-        print(
-            f"  {name:28} whole {median(whole):.2f} ({min(whole):.2f} to {max(whole):.2f})   "
-            f"rows alone {median(rows_alone):.2f} ({min(rows_alone):.2f} to {max(rows_alone):.2f})"
-            f"   {speed:.2f} GB/s"
+        whole, alone = (tuple(r[k] / a[k] for r, a in pairs[1:]) for k in (0, 1))
+        found[name] = Writing(whole, alone, median(count * size / a[0] for _, a in pairs[1:]))
+    return found
+
+
+def print_writing(found: dict[str, Writing]) -> None:
+    """A line for each size of batches."""
+    for name, writing in found.items():
+        whole, alone = (
+            f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            for ratios in (writing.whole, writing.rows)
         )
+        print(f"  {name:28} whole {whole}   rows alone {alone}   {writing.speed / 1e9:.2f} GB/s")
 
 
 def timed(
@@ -230,7 +253,7 @@ def main() -> None:
     for place in [] if words.reading_alone else words.folders.split(","):
         with TemporaryDirectory(dir=place) as folder:
             print(f"{place}: speed against plain writes of the same bytes")
-            measure_writing(Path(folder), words.rounds)
+            print_writing(measure_writing(Path(folder), words.rounds))
     with TemporaryDirectory(dir=words.folders.split(",")[-1]) as folder:
         print("reading")
         opening = measure_opening(Path(folder))
