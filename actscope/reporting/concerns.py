@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from actscope.histogram import EDGES
 from actscope.render.words import counted
-from actscope.statistics import EDGES, Statistics
+from actscope.statistics import Statistics
 
 _MOST_NAMED = 12
 _BOUND = 1.0

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from actscope.errors import FormatError
+from actscope.histogram import BINS
 from actscope.protocol import Array
-from actscope.statistics import BINS, Statistics
+from actscope.statistics import Statistics
 from actscope.store import guarded, schema
 from actscope.store.checksums import SLOTS
 from actscope.store.hdf5.objects import Group
