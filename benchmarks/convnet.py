@@ -26,6 +26,7 @@ from benchmarks.measuring import (
     BACKENDS,
     Options,
     by_backend,
+    have_memory_at_hand,
     in_process,
     new_file,
     peak_since,
@@ -36,6 +37,7 @@ from benchmarks.tables import Ratio, Series, Table
 
 SAMPLES = 60_000
 BATCH_SIZE = 512
+BYTES_PER_SAMPLE = 23_464
 
 
 def build() -> Any:
@@ -130,7 +132,8 @@ def measure(rounds: int, samples: int, folder: str) -> dict[str, list[float]]:
         ),
         "bare `predict`": partial(model.predict, data, batch_size=BATCH_SIZE, verbose=0),
     }
-    return rounds_of(ways, rounds)
+    size = samples * BYTES_PER_SAMPLE
+    return rounds_of(ways, rounds, partial(have_memory_at_hand, folder, 2 * size))
 
 
 def growth(samples: int, folder: str) -> tuple[float, float]:
@@ -138,6 +141,7 @@ def growth(samples: int, folder: str) -> tuple[float, float]:
     model, data = build(), images(samples)
     with new_file(folder) as path:
         extract(model, data[: 4 * BATCH_SIZE], path)
+        have_memory_at_hand(folder, samples * BYTES_PER_SAMPLE)
         seconds: list[float] = []
         peak = peak_since(lambda: seconds.append(timed(partial(extract, model, data, path))))
     return seconds[0], (peak - data.nbytes) / 1e6

@@ -47,13 +47,36 @@ def timed(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def rounds_of(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way in interleaved rounds; the first, which warms up, is dropped."""
+def rounds_of(
+    ways: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    before: Callable[[], Any] = lambda: None,
+) -> dict[str, list[float]]:
+    """Seconds of each way in interleaved rounds; the first, which warms up, is dropped.
+
+    Args:
+        ways: what to measure, by name.
+        rounds: how many rounds count.
+        before: called before each way, not measured.
+    """
     found: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds + 1):
         for name, way in ways.items():
+            before()
             found[name].append(timed(way))
     return {name: seconds[1:] for name, seconds in found.items()}
+
+
+def have_memory_at_hand(folder: Path | str, size: int) -> None:
+    """Let the machine find so many bytes for the files of a file system in memory.
+
+    A virtual machine gives memory back to its host, and to get it again takes several times as long
+    as writing to it: whoever comes first would pay.
+    """
+    piece = bytes(2**24)
+    with new_file(folder) as path, path.open("wb", buffering=0) as file:
+        for _ in range(0, size, len(piece)):
+            file.write(piece)
 
 
 def in_process(function: Callable[..., Any], *words: Any, backend: str = "") -> Any:
