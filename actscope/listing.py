@@ -9,6 +9,7 @@ import numpy as np
 
 from actscope.axes import shape_text
 from actscope.comparing.result import Comparison, LayerDifference, Origin, Similarity, WorstElement
+from actscope.errors import printable
 from actscope.progress import readable_bytes
 from actscope.protocol import LayerInfo
 from actscope.store import schema
@@ -34,7 +35,7 @@ def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> 
     for title, justify in columns:
         table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     printed = io.StringIO()
     Console(file=printed, width=100_000, no_color=True).print(table)
     return "\n".join(line.rstrip() for line in printed.getvalue().splitlines())
@@ -147,7 +148,7 @@ def layers_json(layers: Sequence[LayerInfo]) -> list[dict[str, Any]]:
 def recording_table(recording: Recording) -> str:
     """A recording's origin and its layers."""
     origin = recording.provenance
-    model = origin.get("model", {})
+    model = origin.get("model") or {}
     lines = [
         recording_summary(recording),
         "",
@@ -169,7 +170,8 @@ def recording_table(recording: Recording) -> str:
         ]
         for layer in _all_tensors(recording)
     ]
-    return "\n".join(lines) + table([*columns, ("dtype", "left"), ("size", "right")], rows)
+    top = "\n".join(map(printable, lines))
+    return top + table([*columns, ("dtype", "left"), ("size", "right")], rows)
 
 
 def _samples_line(recording: Recording) -> str:
@@ -259,9 +261,8 @@ def verdict(comparison: Comparison) -> str:
     compared = f"{len(comparison.layers)} layers, {samples}"
     if not beyond:
         return f"within tolerance: {compared}"
-    return (
-        f"BEYOND TOLERANCE in {beyond} of {compared}; first diverging: {comparison.first_diverging}"
-    )
+    first = printable(comparison.first_diverging or "")
+    return f"BEYOND TOLERANCE in {beyond} of {compared}; first diverging: {first}"
 
 
 def comparison_origins(comparison: Comparison) -> str:
@@ -272,7 +273,7 @@ def comparison_origins(comparison: Comparison) -> str:
         if names:
             lines.append(f"only in {side}: {', '.join(names)}")
     lines += [f"not compared: {name}, {why}" for name, why in comparison.not_compared.items()]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _origin_line(side: str, origin: Origin) -> str:
@@ -307,6 +308,7 @@ def difference_cells(layer: LayerDifference) -> list[str]:
 def worst_words(worst: WorstElement) -> str:
     """Which element differs most, and by what."""
     sample = f"sample {worst.sample}" + (f" ({worst.sample_id})" if worst.sample_id else "")
+    sample = printable(sample)
     return f"worst: {sample}, element {worst.position}: {worst.a:.9g} against {worst.b:.9g}"
 
 

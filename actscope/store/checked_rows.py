@@ -14,7 +14,7 @@ from actscope.errors import FormatError
 from actscope.protocol import Array
 from actscope.store.checksums import block_checksums
 from actscope.store.rows import ChunkedRows, Rows
-from actscope.store.structure import StoredTensor
+from actscope.store.stored_tensors import StoredTensor
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def journal_state(journal: Journal) -> bytes:
     start = journal.state_place + slot * journal.state_size
     content = bytes(journal.content[start : start + journal.state_size])
     if crc32(content) != checksum:
-        raise FormatError("the statistics in the journal differ from their checksum: damaged")
+        raise FormatError(f"{journal.path}: the statistics differ from their checksum: damaged")
     return content
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
-
 from actscope.dtypes import itemsize
 from actscope.errors import DataError, FormatError
 from actscope.store import guarded, schema
@@ -16,7 +14,8 @@ from actscope.store.codecs import CODEC_OF, NONE, filters
 from actscope.store.rows import open_rows
 from actscope.store.schema import RecordingPlan, TensorPlan
 from actscope.store.stored_checksums import read_checksums
-from actscope.store.structure import StoredTensor, Structure, check_exists, read_structure
+from actscope.store.stored_tensors import StoredTensor
+from actscope.store.structure import Structure, check_exists, read_structure
 
 BYTES_AT_A_TIME = 16 * 2**20
 
@@ -153,17 +152,15 @@ def _known_checksums(path: Path, structure: Structure) -> dict[str, KnownChecksu
     known: dict[str, KnownChecksums] = {}
     tensors = {tensor.dataset: tensor for tensor in structure.tensors}
     try:
-        with h5py.File(path, "r", locking="best-effort") as file:
-            if schema.CHECKSUMS not in file:
-                return {}
-            for sums in read_checksums(file, structure.samples, path):
+        with guarded.open_file(path, structure.file) as root:
+            for sums in read_checksums(root, structure.samples):
                 if sums.tensor not in tensors:
                     raise FormatError(f"{sums.name} covers {sums.tensor!r}, which is not there")
                 size = sums.rows_per_block * tensors[sums.tensor].bytes_per_sample
                 if size > LARGEST_BLOCK and sums.rows_per_block > 1:
                     raise FormatError(f"{sums.name} takes {size:,} bytes together: damaged")
                 known[sums.tensor] = KnownChecksums(sums.rows_per_block, sums.entries[SLOTS:])
-    except (FormatError, *guarded.UNREADABLE) as error:
+    except FormatError as error:
         problem = str(error).removeprefix(f"{path}: ")
         raise FormatError(f"{path}: its checksums cannot be read: {problem}") from error
     return known

@@ -14,7 +14,8 @@ import numpy as np
 from actscope.protocol import Array
 from actscope.store import schema
 from actscope.store.schema import RecordingPlan, TensorPlan
-from actscope.store.structure import StoredTensor, Structure
+from actscope.store.stored_tensors import StoredTensor
+from actscope.store.structure import Structure
 
 LONGEST_VALUE = 60
 
@@ -68,7 +69,7 @@ def differences(found: Structure, plan: RecordingPlan) -> list[str]:
             None if plan.is_open_ended else plan.samples,
         ),
         *_compare("format", found.version, schema.VERSION),
-        *_compare_provenance(_provenance(found.provenance), _provenance(plan.provenance)),
+        *_compare_provenance(_entries(found.origin), _entries(json.loads(plan.provenance))),
         *_compare_tensors(found.tensors, plan),
     ]
     different = different or list(_compare_chunks(found.tensors, plan))
@@ -84,10 +85,10 @@ def recorded_differences(one: Structure, other: RecordingPlan) -> list[str]:
     first, second = (
         {
             name: value
-            for name, value in _provenance(text).items()
+            for name, value in _entries(origin).items()
             if name.partition(".")[0] not in _OF_THE_SAMPLES
         }
-        for text in (one.provenance, other.provenance)
+        for origin in (one.origin, json.loads(other.provenance))
     )
     different = [*_compare_provenance(first, second), *_compare_tensors(one.tensors, other)]
     return [difference.said("the first", "the other") for difference in different]
@@ -103,10 +104,10 @@ def _shown(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
-def _provenance(text: str) -> dict[str, Any]:
+def _entries(origin: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of a provenance, those of objects inside it as `object.entry`."""
     entries: dict[str, Any] = {}
-    for name, value in json.loads(text).items():
+    for name, value in origin.items():
         if isinstance(value, dict):
             entries.update((f"{name}.{key}", inner) for key, inner in value.items())
         else:
