@@ -25,6 +25,8 @@ BENCHMARKS = {
     "keract": "benchmarks.keract_speed",
     "statistics": "benchmarks.keeping",
     "dry-run": "benchmarks.dry_run",
+    "store": "benchmarks.store",
+    "reading": "benchmarks.reading",
     "codecs": "benchmarks.codecs",
     "copying": "benchmarks.copying",
 }
