@@ -8,7 +8,8 @@ are on the disk.
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,6 @@ from actscope.store.schema import RecordingPlan
 
 GATHERED_BYTES_PER_TENSOR = 2**22
 GATHERED_BYTES = 64 * 2**20
-PIECE_BYTES = 2**18
 
 
 class Writer:
@@ -75,6 +75,7 @@ class Writer:
         self._gathered: list[Sequence[Array]] = []
         self._gathered_rows = 0
         self._gather_limit = min(GATHERED_BYTES, GATHERED_BYTES_PER_TENSOR * len(plan.tensors))
+        self._summing = ThreadPoolExecutor(1, "actscope-checksum")
         self._committed_at = time.monotonic()
 
     def append(self, batch: Sequence[Array]) -> None:
@@ -131,25 +132,25 @@ class Writer:
     def _write_gathered(self) -> None:
         if not self._gathered:
             return
-        for position, (tensor, start) in enumerate(
-            zip(self._plan.tensors, self._offsets.tensors, strict=True)
+        columns = [
+            [bytes_of(batch[position]) for batch in self._gathered]
+            for position in range(len(self._plan.tensors))
+        ]
+        summed = self._summing.submit(self._sum_up, columns)
+        for column, tensor, start in zip(
+            columns, self._plan.tensors, self._offsets.tensors, strict=True
         ):
             if tensor.bytes_per_sample:
-                buffers = [bytes_of(batch[position]) for batch in self._gathered]
-                self._write_tensor(
-                    position, buffers, start + self.written * tensor.bytes_per_sample
-                )
+                write_at(self._descriptor, column, start + self.written * tensor.bytes_per_sample)
+        summed.result()
         self.written += self._gathered_rows
         self._gathered, self._gathered_rows = [], 0
 
-    def _write_tensor(self, position: int, buffers: list[memoryview], offset: int) -> None:
-        """Write a tensor's next rows, each piece while summing it up still has it in the cache."""
-        for piece in _pieces(buffers):
-            for part in piece:
-                self._checksums[position].update(part)
-            size = sum(map(len, piece))
-            write_at(self._descriptor, piece, offset)
-            offset += size
+    def _sum_up(self, columns: Sequence[Sequence[memoryview]]) -> None:
+        """Take rows into the checksums; in another thread, while they are written."""
+        for running, buffers in zip(self._checksums, columns, strict=True):
+            for buffer in buffers:
+                running.update(buffer)
 
     def _write_checksums(self) -> None:
         """Those of the blocks that became full, and, in the free slot, those of the open ones."""
@@ -214,6 +215,7 @@ class Writer:
             return
         if not self._is_named:
             partial_path(self.path).unlink(missing_ok=True)
+        self._summing.shutdown()
         self._let_go_of_replaced()
         os.close(self._descriptor)
         self._descriptor = -1
@@ -224,17 +226,3 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-
-def _pieces(buffers: Sequence[memoryview]) -> Iterator[list[memoryview]]:
-    """The same bytes, a few buffers or a part of one at a time."""
-    piece: list[memoryview] = []
-    size = 0
-    for buffer in buffers:
-        for start in range(0, len(buffer), PIECE_BYTES):
-            piece.append(buffer[start : start + PIECE_BYTES])
-            size += len(piece[-1])
-            if size >= PIECE_BYTES:
-                yield piece
-                piece, size = [], 0
-    if piece:
-        yield piece
