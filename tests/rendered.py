@@ -2,6 +2,8 @@
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.textpath import TextPath
 
 from actscope.store import schema
 from actscope.store.reader import open_recording
@@ -63,6 +65,31 @@ def words_of(figure):
     return axes.get_title(loc="left"), axes.texts[-1].get_text()
 
 
+def bars_of(axes):
+    """The collection of the bars of a vector."""
+    return next(found for found in axes.collections if isinstance(found, PolyCollection))
+
+
+def heights_of(axes):
+    """The heights of the bars of a vector, above zero or below."""
+    return [path.vertices[1, 1] for path in bars_of(axes).get_paths()]
+
+
+def numbers_of(figure):
+    """The collection of the numbers, or names, above the tiles."""
+    return next(found for found in figure.axes[0].collections if isinstance(found, PathCollection))
+
+
+def assert_numbered(figure, labels):
+    """The tiles have these labels above them, one by one: the outlines are those of the texts."""
+    paths = numbers_of(figure).get_paths()
+    assert len(paths) == len(labels)
+    for path, label in zip(paths, labels, strict=True):
+        expected = TextPath((0, 0), label, size=6)
+        np.testing.assert_allclose(path.vertices, expected.vertices)
+        np.testing.assert_array_equal(path.codes, expected.codes)
+
+
 def bar_label_of(figure):
     return figure.axes[0].child_axes[0].get_ylabel()
 
@@ -71,7 +98,7 @@ def assert_nothing_cut_off(figure):
     axes = drawn(figure)
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [axes.get_tightbbox(renderer, for_layout_only=False)]
-    boxes += [text.get_window_extent(renderer) for text in axes.texts]
+    boxes += [text.get_window_extent(renderer) for text in (*axes.texts, *axes.collections)]
     for box in boxes:
         assert min(box.x0, box.y0) >= -0.5
         assert box.x1 <= figure.bbox.width + 0.5

@@ -79,6 +79,12 @@ class Canvas:
         axes.spines[:].set_visible(False)
         return axes
 
+    def bare_axes(self) -> Axes:
+        """The same without an axis on any side, which need not be laid out: that takes long."""
+        axes = self.map_axes()
+        axes.set_axis_off()
+        return axes
+
     def grow(self, inches: float) -> None:
         """Make room for more lines above the picture, where the figure is our own."""
         if self.own:

@@ -140,7 +140,7 @@ def _draw_over_image(
     picture = shrunk(picture, _LONGEST_SIDE // columns)
     sheet = plan_sheet((len(heat.maps), *picture.shape[:2]), columns, overlay.figure)
     canvas, paint = prepare(sheet.size, overlay.figure), overlay.paint
-    axes = canvas.map_axes()
+    axes = canvas.bare_axes()
     pictures = np.broadcast_to(picture, (len(heat.maps), *picture.shape))
     placed = mosaic(pictures, columns, sheet.gaps, fill=0)
     draw.draw_picture(axes, placed.image, canvas.interpolation(placed.image.shape))

@@ -105,7 +105,7 @@ def draw_sheet(
     """Tiles `(count, height, width)` on a sheet with a colour bar, and no heading yet."""
     sheet = plan_sheet(tiles.shape, columns, figure)
     canvas = prepare(sheet.size, figure)
-    axes = canvas.map_axes()
+    axes = canvas.bare_axes()
     draw_tiles(axes, canvas, sheet, tiles, paint, labels)
     draw.draw_colour_bar(axes, canvas, paint, bar_label)
     return axes, canvas, sheet

@@ -92,7 +92,7 @@ def top(
     cell = height + _ROOM_FOR_WORDS
     size = (max(map(len, rows)) * (1 + _GAP) - _GAP, len(rows) * (cell + _GAP) - _GAP)
     canvas = _prepared(size, figure)
-    axes = canvas.map_axes()
+    axes = canvas.bare_axes()
     axes.set(xlim=(0, size[0]), ylim=(0, size[1]))
     for place, (number, row) in enumerate(zip(numbers, rows, strict=True)):
         bottom = size[1] - cell - place * (cell + _GAP) + _ROOM_FOR_WORDS

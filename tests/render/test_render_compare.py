@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from actscope import render
 from actscope.errors import RenderError
 from actscope.render.comparisons import largest_words
-from rendered import write_arrays
+from rendered import heights_of, write_arrays
 
 random = np.random.default_rng(0)
 A = {
@@ -90,7 +90,7 @@ def test_bars_share_their_axis(sides):
     a, b = sides
     figure = render.compare(a["dense"], b["dense"])
     first, second, difference = panels_of(figure)
-    heights = [[bar.get_height() for bar in axes.patches] for axes in (first, second, difference)]
+    heights = [heights_of(axes) for axes in (first, second, difference)]
     np.testing.assert_allclose(heights[0], A["dense"][0])
     np.testing.assert_allclose(heights[2], B["dense"][0] - A["dense"][0], rtol=1e-5)
     assert first.get_ylim() == second.get_ylim()

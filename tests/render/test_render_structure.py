@@ -13,6 +13,7 @@ from actscope.render.several import find_samples
 from actscope.render.sheets import plan_sheet
 from rendered import (
     assert_nothing_cut_off,
+    assert_numbered,
     bar_label_of,
     image_of,
     tiles_of,
@@ -118,15 +119,14 @@ def test_one_channel_of_many_samples(recording):
     assert_nothing_cut_off(figure)
     expected = ARRAYS["conv"][[3, 0, 1, 4], ..., 3]
     np.testing.assert_array_equal(tiles_of(figure, (6, 7)), expected)
-    names = [text.get_text() for text in figure.axes[0].texts[:-1]]
-    assert names == ["digit-3", "digit-0", "digit-1", "digit-4"]
+    assert_numbered(figure, ["digit-3", "digit-0", "digit-1", "digit-4"])
     assert words_of(figure) == ("conv · channel 3", "Conv2D · 4 samples of 6×7")
     assert figure.axes[0].images[0].get_clim() == pytest.approx((expected.min(), expected.max()))
 
 
 def test_samples_without_ids_are_numbered():
     figure = render.grid(ARRAYS["conv"], channel=1)
-    assert [text.get_text() for text in figure.axes[0].texts[:-1]] == ["0", "1", "2", "3", "4"]
+    assert_numbered(figure, ["0", "1", "2", "3", "4"])
     sixteen = render.grid(random.random((40, 3, 3, 2)), channel=1)
     assert "16 samples" in words_of(sixteen)[1]
 
@@ -290,7 +290,7 @@ def test_a_volume_is_a_tile_for_each_z(recording, layer):
     figure = render.volume(recording[layer], 1, channel=1, columns=3)
     assert_nothing_cut_off(figure)
     np.testing.assert_array_equal(tiles_of(figure, (6, 7)), channels_last[1, ..., 1])
-    assert [text.get_text() for text in figure.axes[0].texts[:-1]] == ["z 0", "z 1", "z 2"]
+    assert_numbered(figure, ["z 0", "z 1", "z 2"])
     assert bar_label_of(figure) == "activation of channel 1"
     assert "3 slices of 6×7, 2 channels" in words_of(figure)[1]
 
