@@ -6,7 +6,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from actscope.cli import cli
-from actscope.drawing.options import parse_samples
 from actscope.errors import ActscopeError, OutputExistsError
 from rendered import write_arrays
 
@@ -105,22 +104,3 @@ def test_nothing_is_written_over(files, tmp_path, words):
     done = run(files, output, *words)
     assert isinstance(done.exception, OutputExistsError)
     assert output.read_text() == "precious"
-
-
-@pytest.mark.parametrize(
-    ("text", "samples"),
-    [
-        (None, None),
-        ("16", 16),
-        ("0:16", slice(0, 16)),
-        (":4", slice(None, 4)),
-        ("-4:", slice(-4, None)),
-        ("0:9:3", slice(0, 9, 3)),
-        ("0,3,digit-07", [0, 3, "digit-07"]),
-        ("digit-07", ["digit-07"]),
-        ("a:b", ["a:b"]),
-        ("-1,", [-1]),
-    ],
-)
-def test_samples_are_a_count_a_slice_or_a_list(text, samples):
-    assert parse_samples(text) == samples

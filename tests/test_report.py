@@ -15,7 +15,7 @@ from actscope.errors import MissingFileError, OutputExistsError, RenderError
 from actscope.render.layout import arrange
 from actscope.render.scale import Scale
 from actscope.reporting import pictures
-from actscope.reporting.choosing import choose_samples, parse_samples
+from actscope.reporting.choosing import choose_samples
 from actscope.reporting.concerns import concerns_of
 from actscope.reporting.page import escaped_json
 from actscope.reporting.summaries import histogram_data, summary_rows
@@ -202,18 +202,18 @@ def test_the_tree_keeps_the_order_and_layers_with_layers_below():
     assert len(deep) == 5000
 
 
-def test_samples_are_given_as_slices_positions_and_ids(recorded):
+def test_samples_are_a_count_a_slice_or_positions_and_ids(recorded):
     with actscope.open(recorded) as recording:
 
-        def chosen(text):
-            return choose_samples(recording, parse_samples(text), 7)
+        def chosen(samples):
+            return choose_samples(recording, samples, 7)
 
-        assert chosen("0:2") == [0, 1]
-        assert chosen("::2") == [0, 2, 4]
-        assert chosen("-1, photo <i>2</i>,5") == [5, 2]
-        for text in ("", "3,", "0:4:0", "9", "photo", "7:9", "-7"):
+        assert chosen(2) == [0, 1]
+        assert chosen(slice(None, None, 2)) == [0, 2, 4]
+        assert chosen([-1, "photo <i>2</i>", 5]) == [5, 2]
+        for samples in (0, [], slice(0, 4, 0), [9], ["photo"], slice(7, 9), [-7]):
             with pytest.raises(RenderError):
-                chosen(text)
+                chosen(samples)
         assert choose_samples(recording, None, 3000) == [0]
         with pytest.raises(RenderError, match="at most 2"):
             choose_samples(recording, [0, 1, 2], 2000)
@@ -282,7 +282,7 @@ def test_the_command(recorded, tmp_path):
     fails(run("report", tmp_path / "nothing.h5", "-o", tmp_path / "b.html"), "does not exist")
     fails(run("report", page, "-o", tmp_path / "b.html"), "report.html")
     fails(run("report", recorded), "--output")
-    for samples in ("9", "", "1,,2", "0:2:0", "cat", "5:2"):
+    for samples in ("9,", "0", "-1", "", "1,,2", "0:2:0", "cat", "5:2"):
         words = ("report", recorded, "-o", tmp_path / "b.html", "--samples", samples)
         fails(run(*words), "sample")
     assert not (tmp_path / "b.html").exists()

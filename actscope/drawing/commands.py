@@ -5,17 +5,21 @@ from typing import Any
 
 import click
 
-from actscope.command_options import file_argument, overwrite_option, progress_option
+from actscope.command_options import (
+    file_argument,
+    overwrite_option,
+    parse_sample,
+    progress_option,
+    samples_option,
+)
 from actscope.drawing.options import (
     check_picture,
     cmap_option,
     draw,
     draw_from,
     layer_argument,
-    parse_sample,
     picture_option,
     sample_option,
-    samples_option,
     save,
     scale_option,
     tile_scale_option,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actscope.command_options import parse_sample
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from actscope.store.reader import Recording
-
-Samples = int | slice | list[int | str]
 
 layer_argument = click.argument("layer")
 sample_option = click.option(
@@ -27,35 +27,6 @@ scale_option = click.option(
 tile_scale_option = click.option(
     "--scale", default="auto", show_default=True, help="auto, shared, channel, symmetric."
 )
-
-
-def samples_option(words: str) -> Callable[[Any], Any]:
-    """`--samples`, as a count, a slice or a list."""
-    return click.option(
-        "--samples",
-        metavar="COUNT|FROM:TO|LIST",
-        callback=lambda _context, _option, text: parse_samples(text),
-        help=f"{words}: the first COUNT, those FROM:TO, or positions and ids set apart by commas.",
-    )
-
-
-def parse_sample(text: str) -> int | str:
-    """A whole number is a position, anything else an id."""
-    return int(text) if _is_number(text) else text
-
-
-def parse_samples(text: str | None) -> Samples | None:
-    """`"16"` as a count, `"0:16"` as a slice, `"0,3,digit-07"` as a list of positions and ids."""
-    if text is None or _is_number(text):
-        return None if text is None else int(text)
-    ends = text.split(":")
-    if len(ends) in (2, 3) and all(_is_number(end) or not end for end in ends):
-        return slice(*(int(end) if end else None for end in ends))
-    return [parse_sample(part.strip()) for part in text.split(",") if part.strip()]
-
-
-def _is_number(text: str) -> bool:
-    return text.removeprefix("-").isdecimal()
 
 
 def draw(verb: str, *, layer: str, sample: str, **options: Any) -> None:
