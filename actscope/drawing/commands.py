@@ -16,7 +16,10 @@ from actscope.drawing.options import (
     check_picture,
     cmap_option,
     draw,
-    draw_from,
+    draw_each,
+    draw_one,
+    each_options,
+    each_samples_option,
     layer_argument,
     picture_option,
     sample_option,
@@ -31,13 +34,12 @@ from actscope.drawing.options import (
 @layer_argument
 @sample_option
 @click.option("--channel", type=int, help="Only this channel, of many samples.")
-@samples_option("With --channel; by default the first 16")
+@samples_option("With --channel, by default the first 16, or with --each")
 @click.option("--sort", is_flag=True, help="The strongest channel first.")
 @click.option("--page", type=int, help="Of more than 256 channels: the PAGEth 256, from 1.")
 @tile_scale_option
 @cmap_option
-@picture_option
-@overwrite_option
+@each_options
 def grid(**options: Any) -> None:
     """All channels of LAYER for one sample, or one channel for many, in one picture."""
     draw("grid", **options)
@@ -47,6 +49,7 @@ def grid(**options: Any) -> None:
 @file_argument
 @layer_argument
 @sample_option
+@each_samples_option
 @click.option("--merge", default="mean", show_default=True, help="mean, max, l2 or none.")
 @click.option("--channel", type=int, help="Only this channel.")
 @click.option(
@@ -58,8 +61,7 @@ def grid(**options: Any) -> None:
 @click.option("--alpha", default=0.5, show_default=True, help="Opacity of the activation.")
 @scale_option
 @cmap_option
-@picture_option
-@overwrite_option
+@each_options
 def heatmap(merge: str, **options: Any) -> None:
     """The activation of LAYER over the stored input of one sample."""
     draw("heatmap", merge=None if merge == "none" else merge, **options)
@@ -69,8 +71,8 @@ def heatmap(merge: str, **options: Any) -> None:
 @file_argument
 @layer_argument
 @sample_option
-@picture_option
-@overwrite_option
+@each_samples_option
+@each_options
 def vector(**options: Any) -> None:
     """The values of a dense LAYER for one sample, as bars."""
     draw("vector", **options)
@@ -80,10 +82,10 @@ def vector(**options: Any) -> None:
 @file_argument
 @layer_argument
 @sample_option
+@each_samples_option
 @tile_scale_option
 @cmap_option
-@picture_option
-@overwrite_option
+@each_options
 def sequence(**options: Any) -> None:
     """The channels of LAYER over the steps or tokens of one sample, as one image."""
     draw("sequence", **options)
@@ -93,12 +95,12 @@ def sequence(**options: Any) -> None:
 @file_argument
 @layer_argument
 @sample_option
+@each_samples_option
 @click.option("--head", type=int, help="Only this head, large.")
 @click.option("--merge", help="mean, max or l2 over the heads; by default each for itself.")
 @click.option("--tokens", help="The sample's tokens, set apart by blanks, to stand on the axes.")
 @cmap_option
-@picture_option
-@overwrite_option
+@each_options
 def attention(tokens: str | None, **options: Any) -> None:
     """Which tokens attend to which in LAYER, for one sample: a matrix for each head."""
     draw("attention", tokens=None if tokens is None else tokens.split(), **options)
@@ -108,12 +110,12 @@ def attention(tokens: str | None, **options: Any) -> None:
 @file_argument
 @layer_argument
 @sample_option
+@each_samples_option
 @click.option("--channel", type=int, help="Only this channel.")
 @click.option("--merge", default="mean", show_default=True, help="mean, max or l2.")
 @scale_option
 @cmap_option
-@picture_option
-@overwrite_option
+@each_options
 def volume(**options: Any) -> None:
     """The slices of a three-dimensional LAYER for one sample, a tile for each z."""
     draw("volume", **options)
@@ -122,11 +124,12 @@ def volume(**options: Any) -> None:
 @click.command()
 @file_argument
 @sample_option
-@picture_option
-@overwrite_option
-def flow(sample: str, **options: Any) -> None:
+@each_samples_option
+@each_options
+def flow(**options: Any) -> None:
     """One sample's way through the whole network, on one page."""
-    draw_from("flow", lambda recording: recording, sample=parse_sample(sample), **options)
+    draw = draw_each if options["each"] else draw_one
+    draw("flow", lambda recording: recording, **options)
 
 
 @click.command()

@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actscope.command_options import parse_sample
+from actscope.command_options import (
+    Samples,
+    overwrite_option,
+    parse_sample,
+    progress_option,
+    samples_option,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from actscope.store.reader import Recording
+    from actscope.store.reader import RecordedLayer, Recording
 
 layer_argument = click.argument("layer")
 sample_option = click.option(
@@ -29,9 +35,101 @@ tile_scale_option = click.option(
 )
 
 
+def each_options(command: Any) -> Any:
+    """The options of commands that can draw many pictures at once, without `--samples`."""
+    for option in (
+        overwrite_option,
+        progress_option,
+        click.option(
+            "--jobs", type=int, help="With --each: how many processes draw; by default 1."
+        ),
+        click.option(
+            "--each",
+            is_flag=True,
+            help="A picture for each of --samples, and of each layer where LAYER is a pattern such "
+            "as 'conv*', type:Conv2D or all: PNGs in the folder OUTPUT.",
+        ),
+        click.option(
+            "-o",
+            "--output",
+            required=True,
+            type=click.Path(path_type=Path),
+            help="PNG, PDF, SVG or JPEG; with --each a folder.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+each_samples_option = samples_option("With --each")
+
+
 def draw(verb: str, *, layer: str, sample: str, **options: Any) -> None:
-    """Draw one sample of a layer of a recording with the function `verb` of `actscope.render`."""
-    draw_from(verb, lambda recording: recording[layer], sample=parse_sample(sample), **options)
+    """Draw samples of layers of a recording with the function `verb` of `actscope.render`."""
+    if options["each"]:
+        draw_each(verb, lambda recording: layers_of(recording, layer), sample=sample, **options)
+    else:
+        draw_one(verb, lambda recording: recording[layer], sample=sample, **options)
+
+
+def draw_one(
+    verb: str,
+    subject: Callable[["Recording"], Any],
+    *,
+    each: bool,  # noqa: ARG001
+    samples: Samples | None,
+    jobs: int | None,
+    progress: bool | None,  # noqa: ARG001
+    sample: str,
+    **options: Any,
+) -> None:
+    """Draw one picture with a function that can be asked for many."""
+    for name, given in (("samples", samples), ("jobs", jobs)):
+        if given is not None and not (verb == "grid" and name == "samples"):
+            raise click.UsageError(f"--{name} is for many pictures at once: give --each with it")
+    if samples is not None:
+        options["samples"] = samples
+    draw_from(verb, subject, sample=parse_sample(sample), **options)
+
+
+def draw_each(
+    verb: str,
+    subject: Callable[["Recording"], Any],
+    *,
+    file: Path,
+    output: Path,
+    each: bool,  # noqa: ARG001
+    sample: str,
+    samples: Samples | None,
+    jobs: int | None,
+    **options: Any,
+) -> None:
+    """Draw a picture for each sample of what `subject` takes of a recording."""
+    import actscope
+
+    with actscope.open(file) as recording:
+        drawn = subject(recording)
+        from actscope import render
+
+        chosen = [parse_sample(sample)] if samples is None else samples
+        jobs = 1 if jobs is None else jobs
+        pictures = render.each(drawn, verb, output, samples=chosen, jobs=jobs, **options)
+    click.echo(f"{output}: {len(pictures):,} picture" + ("" if len(pictures) == 1 else "s"))
+
+
+def layers_of(recording: "Recording", pattern: str) -> list["RecordedLayer"]:
+    """The layers of a recording that a pattern takes, as `actscope extract --layers` takes them.
+
+    Raises:
+        UnknownLayerError: it takes none.
+        SelectionError: it is malformed.
+    """
+    from actscope.recorded import described_layers
+    from actscope.selection import select
+
+    if pattern in recording:
+        return [recording[pattern]]
+    return [recording[info.path] for info in select(described_layers(recording), pattern)]
 
 
 def draw_from(

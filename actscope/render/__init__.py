@@ -9,6 +9,7 @@ from actscope.render.attentions import attention
 from actscope.render.comparisons import compare
 from actscope.render.depths import statistics
 from actscope.render.differences import differences
+from actscope.render.each import each
 from actscope.render.embeddings import embedding
 from actscope.render.flows import flow
 from actscope.render.grids import grid
@@ -28,6 +29,7 @@ __all__ = [
     "attention",
     "compare",
     "differences",
+    "each",
     "embedding",
     "flow",
     "grid",
