@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actscope.axes import shape_text
-from actscope.comparing.result import Comparison, LayerDifference, Origin, Similarity, WorstElement
 from actscope.progress import readable_bytes
 from actscope.protocol import LayerInfo
 from actscope.store import schema
@@ -16,6 +15,13 @@ from actscope.store.reader import RecordedLayer, Recording
 from actscope.store.schema import TensorPlan
 
 if TYPE_CHECKING:
+    from actscope.comparing.result import (
+        Comparison,
+        LayerDifference,
+        Origin,
+        Similarity,
+        WorstElement,
+    )
     from actscope.estimating import Estimate
 
 DIFFERENCE_TITLES = (
@@ -238,7 +244,7 @@ def _layer_json(layer: RecordedLayer) -> dict[str, Any]:
     }
 
 
-def comparison_table(comparison: Comparison) -> str:
+def comparison_table(comparison: "Comparison") -> str:
     """The differences layer by layer, or the similarities of layers, and the verdict."""
     lines = [comparison_origins(comparison), ""]
     if comparison.similarity is not None:
@@ -248,7 +254,7 @@ def comparison_table(comparison: Comparison) -> str:
     return "\n".join([*lines, "", verdict(comparison)])
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(comparison: "Comparison") -> str:
     """One sentence: whether rounding explains the differences, else where they begin."""
     samples = f"{comparison.samples:,} samples"
     if comparison.similarity is not None:
@@ -264,7 +270,7 @@ def verdict(comparison: Comparison) -> str:
     )
 
 
-def comparison_origins(comparison: Comparison) -> str:
+def comparison_origins(comparison: "Comparison") -> str:
     """Where the two recordings come from, and what was left out or could not be compared."""
     lines = [_origin_line("a", comparison.a), _origin_line("b", comparison.b)]
     lines += [f"note: {note}" for note in comparison.notes]
@@ -275,20 +281,20 @@ def comparison_origins(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _origin_line(side: str, origin: Origin) -> str:
+def _origin_line(side: str, origin: "Origin") -> str:
     run = [f"{origin.framework or '?'} on {origin.backend or '?'}", origin.device, origin.policy]
     weights = f"weights {origin.weights[:12]}" if origin.weights else ""
     parts = [part for part in (*run, origin.model, weights) if part]
     return f"{side}  {origin.file}: {', '.join(parts)}"
 
 
-def _differences_table(layers: Sequence[LayerDifference]) -> str:
+def _differences_table(layers: Sequence["LayerDifference"]) -> str:
     name, *titles = DIFFERENCE_TITLES
     columns = [(name, "left"), *((title, "right") for title in titles)]
     return table(columns, [difference_cells(layer) for layer in layers])
 
 
-def difference_cells(layer: LayerDifference) -> list[str]:
+def difference_cells(layer: "LayerDifference") -> list[str]:
     """What a table says of one layer, under `DIFFERENCE_TITLES`."""
     return [
         layer.name,
@@ -304,13 +310,13 @@ def difference_cells(layer: LayerDifference) -> list[str]:
     ]
 
 
-def worst_words(worst: WorstElement) -> str:
+def worst_words(worst: "WorstElement") -> str:
     """Which element differs most, and by what."""
     sample = f"sample {worst.sample}" + (f" ({worst.sample_id})" if worst.sample_id else "")
     return f"worst: {sample}, element {worst.position}: {worst.a:.9g} against {worst.b:.9g}"
 
 
-def _similarity_table(similarity: Similarity) -> str:
+def _similarity_table(similarity: "Similarity") -> str:
     """For each layer of the first model its likest one of the second."""
     rows = []
     for name, values in zip(similarity.layers_a, similarity.values, strict=True):

@@ -158,7 +158,7 @@ def check_picture(output: Path, *, overwrite: bool) -> None:
     Raises:
         OutputExistsError: it exists and `overwrite` is false, or it is a folder.
     """
-    from actscope.store.opening import check_output
+    from actscope.replacing import check_output
 
     check_output(output, overwrite=overwrite)
 

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from actscope.progress import progress as progress_bar
 from actscope.render.several import Samples
-from actscope.replacing import replacing
+from actscope.replacing import check_output, replacing
 from actscope.reporting.choosing import choose_samples
 from actscope.reporting.content import content_of, tensors_by_path
 from actscope.reporting.page import page_of
-from actscope.store.opening import check_output
 from actscope.store.reader import Recording, open_recording
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import h5py
 
-from actscope.errors import FormatError, OutputExistsError, ResumeError
+from actscope.errors import FormatError, ResumeError
+from actscope.replacing import check_output
 from actscope.store import layout, schema, space
 from actscope.store.checksums import SLOTS, checksum, plan_checksums
 from actscope.store.guarded import UNREADABLE
@@ -59,20 +60,6 @@ class Target:
     open_blocks: tuple[int, ...]
     state: KeptState
     is_new: bool
-
-
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse an output that exists.
-
-    Raises:
-        OutputExistsError: the file exists and `overwrite` is false, or it is a folder.
-    """
-    if path.is_dir():
-        raise OutputExistsError(f"{path} is a folder: name a file to write, such as {path}/run.h5")
-    if path.exists() and not overwrite:
-        raise OutputExistsError(
-            f"{path} exists: choose another name, or overwrite it (overwrite=True, --overwrite)"
-        )
 
 
 def check_recording_output(path: Path, *, overwrite: bool) -> int:
