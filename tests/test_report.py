@@ -14,6 +14,7 @@ import actscope
 from actscope.errors import MissingFileError, OutputExistsError, RenderError
 from actscope.render.layout import arrange
 from actscope.render.scale import Scale
+from actscope.render.summary import summary_of
 from actscope.reporting import pictures
 from actscope.reporting.choosing import choose_samples
 from actscope.reporting.concerns import concerns_of
@@ -176,14 +177,27 @@ def test_concerns_name_channels():
     assert concerns_of(statistics(everything), "unit")[0].words.endswith("9, 10, 11, …")
 
 
-def test_saturation_is_meant_for_what_is_bounded():
-    random = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
-    kinds = {
-        scale: [concern.kind for concern in concerns_of(statistics(np.tanh(scale * random)), "c")]
-        for scale in (0.5, 30)
-    }
-    assert kinds == {0.5: [], 30: ["saturated"]}
-    assert concerns_of(statistics(30 * np.tanh(30 * random)), "c") == []
+@pytest.mark.parametrize("steepness", [0.5, 1.3, 1.5, 30])
+def test_saturation_is_that_of_the_picture_and_a_warning_where_slopes_are_lost(steepness):
+    random = np.random.default_rng(0).normal(size=(400, 8))
+    bent = np.tanh(steepness * random).astype(np.float32)
+    found = statistics(bent)
+    lost = 1 - (1 - bent.astype(np.float64) ** 2).mean()
+    assert ["saturation", f"{lost:.1%}"] in summary_rows(found)
+    assert dict(summary_rows(found))["saturation"] == f"{summary_of(bent).saturation:.1%}"
+    expected = [f"saturation {lost:.0%}, as of tanh: {1 - lost:.0%} of the steepest slope is left"]
+    said = [concern.words.removesuffix(" on average") for concern in concerns_of(found, "c")]
+    assert said == (expected if lost > 0.5 else [])
+
+
+def test_probabilities_have_a_saturation_and_no_warning_and_other_values_none():
+    random = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
+    certain = statistics(1 / (1 + np.exp(-9 * random)))
+    assert "saturation" in dict(summary_rows(certain))
+    assert concerns_of(certain, "c") == []
+    unbounded = statistics(30 * np.tanh(30 * random))
+    assert "saturation" not in dict(summary_rows(unbounded))
+    assert concerns_of(unbounded, "c") == []
 
 
 def test_the_tree_keeps_the_order_and_layers_with_layers_below():
