@@ -10,6 +10,7 @@ import numpy as np
 from actscope.axes import shape_text
 from actscope.progress import readable_bytes
 from actscope.protocol import LayerInfo
+from actscope.recorded import every_tensor
 from actscope.store import schema
 from actscope.store.reader import RecordedLayer, Recording
 from actscope.store.schema import TensorPlan
@@ -166,14 +167,14 @@ def recording_table(recording: Recording) -> str:
     columns = [("layer", "left"), ("class", "left"), ("axes", "left"), ("shape", "left")]
     rows = [
         [
-            f"{layer.name} gradient" if layer.is_gradient else layer.name,
+            name,
             layer.class_name,
             ", ".join(layer.dims),
             shape_text(layer.shape[1:], str(layer.shape[0])),
             layer.logical_dtype,
             readable_bytes(layer.nbytes) if layer.is_stored else "statistics",
         ]
-        for layer in _all_tensors(recording)
+        for name, layer in every_tensor(recording).items()
     ]
     return "\n".join(lines) + table([*columns, ("dtype", "left"), ("size", "right")], rows)
 
@@ -192,19 +193,12 @@ def _samples_line(recording: Recording) -> str:
 
 def recording_summary(recording: Recording) -> str:
     """One line: the file, its samples, layers and size."""
-    tensors = [*_all_tensors(recording), *recording.inputs]
+    tensors = [*every_tensor(recording).values(), *recording.inputs]
     state = "complete" if recording.complete else "INCOMPLETE"
     return (
         f"{recording.path}: {recording.samples:,} samples, {len(recording)} layers, "
         f"{readable_bytes(sum(tensor.nbytes for tensor in tensors))}, {state}"
     )
-
-
-def _all_tensors(recording: Recording) -> list[RecordedLayer]:
-    """Every output with its gradient behind it, in the order of execution."""
-    outputs = [output for path in recording for output in recording.outputs(path)]
-    pairs = [(output, output.gradient) for output in outputs]
-    return [tensor for pair in pairs for tensor in pair if tensor is not None]
 
 
 def recording_json(recording: Recording) -> dict[str, Any]:
@@ -220,7 +214,7 @@ def recording_json(recording: Recording) -> dict[str, Any]:
             {"name": i.name, "shape": list(i.shape), "dtype": i.logical_dtype}
             for i in recording.inputs
         ],
-        "layers": [_layer_json(layer) for layer in _all_tensors(recording)],
+        "layers": [_layer_json(layer) for layer in every_tensor(recording).values()],
         "provenance": recording.provenance,
     }
 

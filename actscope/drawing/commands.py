@@ -13,14 +13,17 @@ from actscope.command_options import (
     samples_option,
 )
 from actscope.drawing.options import (
+    alpha_option,
     check_picture,
     cmap_option,
+    columns_option,
     draw,
     draw_each,
     draw_one,
     each_options,
     each_samples_option,
     layer_argument,
+    layer_of,
     picture_option,
     sample_option,
     save,
@@ -39,6 +42,7 @@ from actscope.drawing.options import (
 @click.option("--page", type=int, help="Of more than 256 channels: the PAGEth 256, from 1.")
 @tile_scale_option
 @cmap_option
+@columns_option
 @each_options
 def grid(**options: Any) -> None:
     """All channels of LAYER for one sample, or one channel for many, in one picture."""
@@ -58,7 +62,13 @@ def grid(**options: Any) -> None:
     show_default=True,
     help="activation, or with recorded gradients grad-cam, grad-cam++ or hirescam.",
 )
-@click.option("--alpha", default=0.5, show_default=True, help="Opacity of the activation.")
+@alpha_option
+@click.option(
+    "--interpolation",
+    default="bilinear",
+    show_default=True,
+    help="bilinear or nearest, from the size of the layer to that of the input.",
+)
 @scale_option
 @cmap_option
 @each_options
@@ -72,9 +82,16 @@ def heatmap(merge: str, **options: Any) -> None:
 @layer_argument
 @sample_option
 @each_samples_option
+@cmap_option
+@click.option(
+    "--tile/--bars",
+    "tile",
+    default=None,
+    help="As a nearly square image, or as bars; by default a tile of more than 512 values.",
+)
 @each_options
 def vector(**options: Any) -> None:
-    """The values of a dense LAYER for one sample, as bars."""
+    """The values of a dense LAYER for one sample, as bars or as a tile."""
     draw("vector", **options)
 
 
@@ -100,6 +117,7 @@ def sequence(**options: Any) -> None:
 @click.option("--merge", help="mean, max or l2 over the heads; by default each for itself.")
 @click.option("--tokens", help="The sample's tokens, set apart by blanks, to stand on the axes.")
 @cmap_option
+@columns_option
 @each_options
 def attention(tokens: str | None, **options: Any) -> None:
     """Which tokens attend to which in LAYER, for one sample: a matrix for each head."""
@@ -115,6 +133,7 @@ def attention(tokens: str | None, **options: Any) -> None:
 @click.option("--merge", default="mean", show_default=True, help="mean, max or l2.")
 @scale_option
 @cmap_option
+@columns_option
 @each_options
 def volume(**options: Any) -> None:
     """The slices of a three-dimensional LAYER for one sample, a tile for each z."""
@@ -139,6 +158,7 @@ def flow(**options: Any) -> None:
 @sample_option
 @scale_option
 @cmap_option
+@columns_option
 @picture_option
 @overwrite_option
 def compare(
@@ -151,7 +171,9 @@ def compare(
     with actscope.open(a) as first, actscope.open(b) as second:
         from actscope import render
 
-        figure = render.compare(first[layer], second[layer], parse_sample(sample), **options)
+        figure = render.compare(
+            layer_of(first, layer), layer_of(second, layer), parse_sample(sample), **options
+        )
         save(figure, output)
 
 
@@ -179,7 +201,7 @@ def animate(
     with actscope.open(file) as recording:
         from actscope import render
 
-        render.animate(recording[layer], output, sample=parse_sample(sample), **options)
+        render.animate(layer_of(recording, layer), output, sample=parse_sample(sample), **options)
     click.echo(str(output))
 
 

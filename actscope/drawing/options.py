@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from actscope.store.reader import RecordedLayer, Recording
 
 layer_argument = click.argument("layer")
+columns_option = click.option(
+    "--columns", type=int, help="Tiles in a row; by default a nearly square picture."
+)
+alpha_option = click.option(
+    "--alpha", default=0.5, show_default=True, help="Opacity of the activation, from 0 to 1."
+)
 sample_option = click.option(
     "--sample", default="0", show_default=True, help="Position of the sample, or its id."
 )
@@ -69,7 +75,7 @@ def draw(verb: str, *, layer: str, sample: str, **options: Any) -> None:
     if options["each"]:
         draw_each(verb, lambda recording: layers_of(recording, layer), sample=sample, **options)
     else:
-        draw_one(verb, lambda recording: recording[layer], sample=sample, **options)
+        draw_one(verb, lambda recording: layer_of(recording, layer), sample=sample, **options)
 
 
 def draw_one(
@@ -117,6 +123,13 @@ def draw_each(
     click.echo(f"{output}: {len(pictures):,} picture" + ("" if len(pictures) == 1 else "s"))
 
 
+def layer_of(recording: "Recording", name: str) -> "RecordedLayer":
+    """The first output of a layer by its path, or any output or gradient by the name in `info`."""
+    from actscope.recorded import tensor_named
+
+    return tensor_named(recording, name)
+
+
 def layers_of(recording: "Recording", pattern: str) -> list["RecordedLayer"]:
     """The layers of a recording that a pattern takes, as `actscope extract --layers` takes them.
 
@@ -124,11 +137,11 @@ def layers_of(recording: "Recording", pattern: str) -> list["RecordedLayer"]:
         UnknownLayerError: it takes none.
         SelectionError: it is malformed.
     """
-    from actscope.recorded import described_layers
+    from actscope.recorded import described_layers, every_tensor, tensor_named
     from actscope.selection import select
 
-    if pattern in recording:
-        return [recording[pattern]]
+    if pattern in recording or pattern in every_tensor(recording):
+        return [tensor_named(recording, pattern)]
     return [recording[info.path] for info in select(described_layers(recording), pattern)]
 
 

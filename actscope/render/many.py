@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from actscope.errors import ActscopeWarning, OutputExistsError, RenderError, nearest
 from actscope.progress import progress as progress_bar
+from actscope.recorded import listed_name
 from actscope.render.attentions import attention
 from actscope.render.file_names import picture_paths
 from actscope.render.flows import flow
@@ -159,7 +160,7 @@ def _check(verb: str, options: dict[str, Any], jobs: int) -> None:
 def _pictures(
     recording: Recording, layers: list[RecordedLayer], samples: list[int], folder: Path
 ) -> list[_Picture]:
-    named = [layer.name for layer in layers] or ["flow"]
+    named = [listed_name(layer) for layer in layers] or ["flow"]
     places: list[Place | None] = [None]
     if layers:
         places = [(layer.path, layer.name, layer.is_gradient) for layer in layers]

@@ -270,6 +270,14 @@ def test_many_values_are_the_pixels_of_one_image():
     assert len(heights_of(render.vector(values[:, :512]).axes[0])) == 512
 
 
+def test_a_tile_or_bars_may_be_asked_for():
+    values = random.normal(size=(1, 600))
+    tile = render.vector(values[:, :256], tile=True)
+    np.testing.assert_array_equal(image_of(tile), values[0, :256].reshape(16, 16))
+    assert words_of(tile)[1] == "256 channels, 16 to a row"
+    assert len(heights_of(render.vector(values, tile=False).axes[0])) == 600
+
+
 # ---- heatmap
 
 

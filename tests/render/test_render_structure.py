@@ -5,7 +5,7 @@ import pytest
 
 from actscope import render
 from actscope.errors import RenderError
-from actscope.render.attentions import token_ticks
+from actscope.render.attentions import token_numbers, token_ticks
 from actscope.render.choice import choose_channels
 from actscope.render.layout import arrange, mosaic
 from actscope.render.one_channel import tile_names
@@ -242,6 +242,28 @@ def test_tokens_name_the_axis_that_has_as_many(recording):
     assert "a" not in [label.get_text() for label in figure.axes[0].get_yticklabels()]
     with pytest.raises(RenderError, match="5 tokens were given, but 'cross' has 4 queries and 6"):
         render.attention(recording["cross"], tokens=list("abcde"))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_the_numbers_of_stored_tokens_stand_on_the_axes(tmp_path, dtype):
+    scores = {"scores": random.random((2, 1, 4, 6)).astype(np.float32)}
+    axes = {"scores": ("head", "query", "key")}
+    series = random.random((2, 6)).astype(np.float32)
+    tokens = np.array([[5, 0, 7, 3, 101, 9], [1, 2, 3, 4, 5, 6]], dtype)
+    with write_arrays(tmp_path / "run.h5", scores, axes, inputs=(series, tokens)) as opened:
+        figure = render.attention(opened["scores"], 0)
+        given = render.attention(opened["scores"], 0, tokens=list("abcd"))
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["5", "0", "7", "3", "101", "9"]
+    assert [label.get_text() for label in given.axes[0].get_yticklabels()] == list("abcd")
+
+
+def test_other_inputs_are_no_tokens(tmp_path):
+    scores = {"scores": random.random((1, 1, 4, 4)).astype(np.float32)}
+    axes = {"scores": ("head", "query", "key")}
+    others = np.array([[-1, 1, 2, 3]], np.int32), np.zeros((1, 5), np.int32)
+    with write_arrays(tmp_path / "run.h5", scores, axes, inputs=others) as opened:
+        assert token_numbers(opened["scores"], 0, (4, 4)) is None
 
 
 def test_of_many_tokens_every_so_many_are_named():
