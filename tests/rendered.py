@@ -1,5 +1,7 @@
 """Recordings to draw, and what tests look for in the figures."""
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection, PolyCollection
@@ -10,17 +12,21 @@ from actscope.store.reader import open_recording
 from actscope.store.writer import Writer
 from recordings import output_info
 
+RAW = {"bool": np.uint8, "bfloat16": np.uint16}
 
-def write_arrays(path, arrays, axes=None, *, ids=True, inputs=(), epochs=None):
+
+def write_arrays(path, arrays, axes=None, *, ids=True, inputs=(), epochs=None, gradients=None):
     """A recording of `arrays`, by layer path, with ids digit-0 ... and labels 0, 11, ...
 
-    `ids` may be a tuple of other ids, empty for none.
+    `ids` may be a tuple of other ids, empty for none; `gradients` are of some of the layers.
     """
+    gradients = gradients or {}
     samples = len(next(iter(arrays.values())))
     outputs = [
         output_info(name, array.shape[1:], order, str(array.dtype), (axes or {}).get(name))
         for order, (name, array) in enumerate(arrays.items())
     ]
+    outputs += [replace(output, is_gradient=True) for output in outputs if output.path in gradients]
     tensors, groups = schema.plan_layers(outputs)
     stored = schema.plan_inputs(
         [f"input_{position}" for position in range(len(inputs))],
@@ -35,7 +41,9 @@ def write_arrays(path, arrays, axes=None, *, ids=True, inputs=(), epochs=None):
         samples, (*stored, *tensors), groups, "{}", names or (), labels, epochs=numbers
     )
     with Writer(path, plan) as writer:
-        rows = [array.view(np.uint8) if array.dtype == bool else array for array in arrays.values()]
+        slopes = [gradients[name] for name in arrays if name in gradients]
+        every = [*arrays.values(), *slopes]
+        rows = [array.view(RAW.get(str(array.dtype), array.dtype)) for array in every]
         writer.append([*inputs, *rows])
         writer.commit()
     return open_recording(path)

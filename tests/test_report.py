@@ -22,20 +22,13 @@ from actscope.reporting.page import escaped_json
 from actscope.reporting.summaries import histogram_data, summary_rows
 from actscope.reporting.tree import tree_rows
 from actscope.statistics import RunningStatistics
-from reportable import BREAKOUT, SCRIPT, arrays, record
+from reportable import BREAKOUT, SCRIPT, arrays, content, record
 from test_compare_command import fails, run
 
 
 @pytest.fixture
 def recorded(tmp_path):
     return record(tmp_path / "run.h5")
-
-
-def content(page):
-    (text,) = re.findall(
-        r'<script type="application/json" id="content">(.*?)</script>', page.read_text(), re.DOTALL
-    )
-    return json.loads(text)
 
 
 def layer(found, path):
