@@ -103,11 +103,13 @@ def bar_label_of(figure):
 
 
 def assert_nothing_cut_off(figure):
-    axes = drawn(figure)
+    """Everything is within the figure, and within the panel that it belongs to."""
+    drawn(figure)
     renderer = FigureCanvasAgg(figure).get_renderer()
-    boxes = [axes.get_tightbbox(renderer, for_layout_only=False)]
-    boxes += [text.get_window_extent(renderer) for text in (*axes.texts, *axes.collections)]
-    for box in boxes:
-        assert min(box.x0, box.y0) >= -0.5
-        assert box.x1 <= figure.bbox.width + 0.5
-        assert box.y1 <= figure.bbox.height + 0.5
+    for axes in figure.axes:
+        boxes = [axes.get_tightbbox(renderer, for_layout_only=False)]
+        boxes += [one.get_window_extent(renderer) for one in (*axes.texts, *axes.collections)]
+        part = axes.figure.bbox
+        for box in boxes:
+            assert min(box.x0 - part.x0, box.y0 - part.y0) >= -0.5
+            assert max(box.x1 - part.x1, box.y1 - part.y1) <= 0.5

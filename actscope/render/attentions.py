@@ -70,7 +70,7 @@ def attention(
         RenderError: there is no such sample, head, merging or colour map, the layer has other
             axes, or the number of tokens is neither that of the queries nor that of the keys.
     """
-    subject = _with_axes(take_sample(layer, sample), layer)
+    subject = _as_attention(take_sample(layer, sample), layer)
     maps = arrange(subject.values, subject.axes)
     heat = choose(maps, merge, head, subject.name, subject.quantity)
     if tokens is None:
@@ -81,9 +81,11 @@ def attention(
     return _draw(subject, heat, texts, paint, columns, figure)
 
 
-def _with_axes(subject: Subject, layer: Layer) -> Subject:
+def _as_attention(subject: Subject, layer: Layer) -> Subject:
     """The subject with the axes of an attention; those of an array are taken for them."""
     rank = subject.values.ndim
+    if subject.quantity == "activation":
+        subject = replace(subject, quantity="attention")
     if not isinstance(layer, RecordedTensor) and rank in (2, 3):
         return replace(subject, axes=("head", *_AXES)[-rank:])
     if subject.axes[-2:] != _AXES or rank > 3:

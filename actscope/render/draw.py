@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Affine2D, ScaledTranslation
+from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
 
 from actscope.errors import RenderError, nearest
 from actscope.render.canvas import Canvas
@@ -41,6 +41,7 @@ _NUMBER_SIZE = 6.0
 _NUMBER_LIFT = 1.5
 _LINE_HEIGHT = 1.35
 _POINTS_ABOVE = 5.0
+_BAR_GAP = 0.1
 _BAR_INCHES = 0.12
 _MOST_TICKED_BARS = 32
 _ROOM_AROUND_BARS = 0.05
@@ -161,7 +162,10 @@ def draw_numbers(axes: Axes, mosaic: Mosaic, labels: Sequence[str]) -> PathColle
 
 def draw_colour_bar(axes: Axes, canvas: Canvas, paint: Paint, label: str) -> Colorbar:
     """A colour bar as high as the picture, to its right."""
-    inset = axes.inset_axes((1 + 0.1 / canvas.width, 0, _BAR_INCHES / canvas.width, 1))
+    right_edge = ScaledTranslation(1, 0, axes.transAxes)  # type: ignore[arg-type]
+    inches = axes.figure.dpi_scale_trans + right_edge
+    beside = blended_transform_factory(inches, axes.transAxes)
+    inset = axes.inset_axes((_BAR_GAP, 0, _BAR_INCHES, 1), transform=beside)
     bar = canvas.figure.colorbar(ScalarMappable(paint.norm, paint.colours), cax=inset)
     bar.outline.set_visible(False)
     inset.xaxis.set_visible(False)

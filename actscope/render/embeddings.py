@@ -207,6 +207,8 @@ def _draw_legend(axes: Axes, names: list[str], enlarged: float) -> None:
         handletextpad=0.2,
         markerscale=enlarged,
         labelspacing=0.4,
+        title="label",
+        title_fontsize=NAME_SIZE,
     )
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(shorten(name, _LABEL_LETTERS))

@@ -29,6 +29,8 @@ _NAME_SIZE = 7.0
 _SMALL_SIZE = 5.5
 _NAME_LETTERS = 20
 _SHAPE_LETTERS = 28
+_TITLE_BELOW_TOP = 0.27
+_LINES_BELOW_TOP = (0.43, 0.56)
 _LETTERS_PER_INCH = 16
 _TITLE_LETTERS_PER_INCH = 11
 
@@ -178,11 +180,9 @@ def _draw_heading(
     ending = f"sample {position}"
     title = titled(_model_name(recording), ending, round(width * _TITLE_LETTERS_PER_INCH))
     lines = wrapped(_parts(recording, position, counts), round(width * _LETTERS_PER_INCH))
-    for text, below, size, colour in (
-        (title, 0.27, _TITLE_SIZE, "black"),
-        (lines[0], 0.43, _DETAIL_SIZE, _INK),
-    ):
-        _put(page, (left, top - below), text, size, colour)
+    _put(page, (left, top - _TITLE_BELOW_TOP), title, _TITLE_SIZE, "black")
+    for line, below in zip(lines, _LINES_BELOW_TOP, strict=False):
+        _put(page, (left, top - below), line, _DETAIL_SIZE, _INK)
 
 
 def _model_name(recording: Recording) -> str:
@@ -202,4 +202,5 @@ def _parts(recording: Recording, position: int, counts: tuple[int, int]) -> list
         "" if recording.labels is None else f"label {recording.labels[position]}",
         layers,
         f"of maps the {MOST_TILES} strongest channels",
+        "each picture in its own colours",
     ]

@@ -233,7 +233,7 @@ def test_one_head_or_their_mean_is_drawn_large(recording):
     assert "head 2 of 3 heads" in words_of(one)[1]
     mean = render.attention(recording["weights"], merge="mean")
     np.testing.assert_allclose(image_of(mean), ARRAYS["weights"][0].mean(0), rtol=1e-6)
-    assert bar_label_of(mean) == "mean activation over heads"
+    assert bar_label_of(mean) == "mean attention over heads"
 
 
 def test_tokens_name_the_axis_that_has_as_many(recording):
