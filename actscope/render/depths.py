@@ -161,7 +161,7 @@ def _draw_legend(axes: Axes) -> None:
         fontsize=NAME_SIZE,
         frameon=False,
         loc="lower right",
-        bbox_to_anchor=(1, 1),
+        bbox_to_anchor=(1, 1.03),
         borderaxespad=0.1,
         ncols=4,
         handlelength=1.2,

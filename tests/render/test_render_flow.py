@@ -110,8 +110,8 @@ def test_every_layer_has_a_card_in_the_order_of_execution(recording):
     assert shapes[:2] == ["input 8×8×1", "Conv2D 6×7×5"]
     assert words[-3:] == [
         "run · sample 1",
-        "digit-1 · label 11 · 10 layers · of maps the 4 strongest channels",
-        "each picture in its own colours",
+        "digit-1 · label 11 · 10 layers · each picture in its own colours",
+        "of maps the 4 strongest channels",
     ]
     assert [text.get_text() for text in figure.axes[7].texts] == ["nothing to draw"]
 
