@@ -64,12 +64,19 @@ def _tiled(array: Array, size: int) -> Array:
 
 
 def _speed(step: Step, arrays: list[Array], size: int) -> float:
-    """Samples per second, the best of a few passes after one to warm up."""
+    """Samples per second, the best of a few passes after one to warm up.
+
+    As in a run, the next batch is launched before the last is fetched.
+    """
     times = []
+    launched = step.launch(arrays)
     for _ in range(_PASSES + 1):
         start = time.perf_counter()
-        step.fetch(step.launch(arrays))
+        ahead = step.launch(arrays)
+        step.fetch(launched)
+        launched = ahead
         times.append(time.perf_counter() - start)
+    step.fetch(launched)
     return size / min(times[1:])
 
 

@@ -1,37 +1,43 @@
 """Recording every layer of the ConvNet over 60,000 samples: speed, memory, peers and ceilings.
 
-    python -m benchmarks.convnet [--backends jax,torch] [--rounds 5] [--folder /dev/shm]
-
 Per backend, in a process of its own, interleaved rounds of
 
 - capture: the same step over the same batches, outputs kept in memory (the first ceiling);
 - raw write: the same bytes to a file with `write` (the second ceiling);
 - extract: `actscope.extract`, which does both;
+- the same three in float16;
 - multi-output: `keras.Model` with every layer as an output, `predict`, then h5py (the peer);
 - predict: the bare model, for comparison.
 
-Then the process's peak of memory without the input, for 15,000 and 60,000 samples, each in a fresh
-process. Prints a table, and writes JSON where asked.
+Then the process's peak of memory without the input, and the seconds, for 15,000, 60,000 and 240,000
+samples, each in a fresh process.
 """
 
-import argparse
-import json
 import os
-import platform
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 
+from benchmarks.measuring import (
+    BACKENDS,
+    Options,
+    by_backend,
+    have_memory_at_hand,
+    in_process,
+    new_file,
+    peak_since,
+    rounds_of,
+    timed,
+)
+from benchmarks.tables import Ratio, Series, Table
+
 SAMPLES = 60_000
 BATCH_SIZE = 512
+BYTES_PER_SAMPLE = 23_464
 
 
 def build() -> Any:
@@ -46,7 +52,7 @@ def images(samples: int) -> Any:
     return np.random.default_rng(0).random((samples, 28, 28, 1), np.float32)
 
 
-def capture(model: Any, data: Any) -> list[list[Any]]:
+def capture(model: Any, data: Any, dtype: str | None = None) -> list[list[Any]]:
     """Every layer's output for every batch, in memory, as actscope's own step gives them."""
     from actscope.feed import pad
     from actscope.planning import plan_wanted
@@ -55,8 +61,8 @@ def capture(model: Any, data: Any) -> list[list[Any]]:
     from actscope.selection import select
 
     trace = adapter_for(model).trace(model, Inputs((data[:16],)))
-    layers = select(trace.layers, "all")
-    step = trace.compile(plan_wanted(layers), BATCH_SIZE)
+    wanted = plan_wanted(select(trace.layers, "all"), dtype=dtype)
+    step = trace.compile(wanted, BATCH_SIZE)
     kept, ahead = [], None
     for start in range(0, len(data), BATCH_SIZE):
         launched = step.launch(pad([data[start : start + BATCH_SIZE]], BATCH_SIZE))
@@ -76,13 +82,12 @@ def raw_write(batches: Sequence[Sequence[Any]], path: Path) -> None:
     os.close(descriptor)
 
 
-def extract(model: Any, data: Any, path: Path) -> None:
+def extract(model: Any, data: Any, path: Path, **words: Any) -> None:
     """The job itself."""
     import actscope
 
-    actscope.extract(
-        model, data, path, layers="all", batch_size=BATCH_SIZE, store_inputs=False
-    ).close()
+    asked = {"layers": "all", "batch_size": BATCH_SIZE, "store_inputs": False, **words}
+    actscope.extract(model, data, path, overwrite=True, **asked).close()
 
 
 def multi_output(model: Any, data: Any, path: Path) -> None:
@@ -97,101 +102,110 @@ def multi_output(model: Any, data: Any, path: Path) -> None:
             file[layer.name] = values
 
 
-def timed(function: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds, and what the function returned."""
-    start = time.perf_counter()
-    result = function()
-    return time.perf_counter() - start, result
-
-
-def measure(rounds: int, folder: Path) -> dict[str, list[float]]:
-    """Interleaved rounds of everything, in this process; the first round warms up."""
-    model, data = build(), images(SAMPLES)
-    path = folder / "actscope-benchmark.h5"
-    times: dict[str, list[float]] = {}
-
-    def note(name: str, function: Callable[[], Any]) -> Any:
-        seconds, result = timed(function)
-        path.unlink(missing_ok=True)
-        times.setdefault(name, []).append(seconds)
-        return result
-
-    for _ in range(rounds + 1):
-        batches = note("capture", lambda: capture(model, data))
-        note("raw write", partial(raw_write, batches, path))
-        del batches
-        note("extract", lambda: extract(model, data, path))
-        note("multi-output", lambda: multi_output(model, data, path))
-        note("predict", lambda: model.predict(data, batch_size=BATCH_SIZE, verbose=0))
-    return {name: values[1:] for name, values in times.items()}
-
-
-def peak_memory(samples: int, folder: Path) -> int:
-    """The process's peak of resident bytes while it records, less those of the input."""
+def measure(rounds: int, samples: int, folder: str) -> dict[str, list[float]]:
+    """Seconds of everything in interleaved rounds, in this process."""
     model, data = build(), images(samples)
-    path = folder / "actscope-benchmark.h5"
-    extract(model, data[: 4 * BATCH_SIZE], path)
-    path.unlink()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    extract(model, data, path)
-    path.unlink()
-    lines = Path("/proc/self/status").read_text().splitlines()
-    peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    return int(peak - data.nbytes)
+    batches: list[list[Any]] = []
+
+    def captured(dtype: str | None) -> None:
+        batches[:] = capture(model, data, dtype)
+
+    def written(path: Path) -> None:
+        raw_write(batches, path)
+        batches.clear()
+
+    def fresh(job: Any) -> None:
+        with new_file(folder) as path:
+            job(path)
+
+    ways = {
+        "capture into memory (ceiling 1)": partial(captured, None),
+        "raw write of the same bytes (ceiling 2)": partial(fresh, written),
+        "`actscope.extract`": partial(fresh, partial(extract, model, data)),
+        "capture, float16": partial(captured, "float16"),
+        "raw write, float16": partial(fresh, written),
+        "`extract(dtype='float16')`": partial(
+            fresh, partial(extract, model, data, dtype="float16")
+        ),
+        "multi-output `predict` and h5py (peer)": partial(
+            fresh, partial(multi_output, model, data)
+        ),
+        "bare `predict`": partial(model.predict, data, batch_size=BATCH_SIZE, verbose=0),
+    }
+    size = samples * BYTES_PER_SAMPLE
+    return rounds_of(ways, rounds, partial(have_memory_at_hand, folder, 2 * size))
 
 
-def _in_process(backend: str, *words: str) -> Any:
-    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-m", "benchmarks.convnet", "--child", *words]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+def growth(samples: int, folder: str) -> tuple[float, float]:
+    """Seconds, and the process's peak of resident megabytes without the input, of one run."""
+    model, data = build(), images(samples)
+    with new_file(folder) as path:
+        extract(model, data[: 4 * BATCH_SIZE], path)
+        have_memory_at_hand(folder, samples * BYTES_PER_SAMPLE)
+        seconds: list[float] = []
+        peak = peak_since(lambda: seconds.append(timed(partial(extract, model, data, path))))
+    return seconds[0], (peak - data.nbytes) / 1e6
 
 
-def report(backend: str, times: dict[str, list[float]], memory: dict[int, int]) -> None:
-    """One table per backend."""
-    print(f"\n{backend}: ConvNet, all layers, {SAMPLES:,} samples, batch {BATCH_SIZE}")
-    for name, values in times.items():
-        print(f"  {name:14} {median(values):6.2f} s   ({min(values):.2f} to {max(values):.2f})")
-    pairs = zip(times["extract"], times["capture"], times["raw write"], strict=True)
-    ratios = [extracted / (captured + written) for extracted, captured, written in pairs]
-    peer = [m / e for m, e in zip(times["multi-output"], times["extract"], strict=True)]
-    spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
-    print(f"  extract / (capture + raw write): {median(ratios):.2f} {spread}")
-    print(f"  faster than the multi-output model and h5py: {median(peer):.1f} times")
-    small, large = memory[15_000], memory[60_000]
-    print(
-        f"  peak memory without the input: {small / 1e6:.0f} MB for 15,000 samples, "
-        f"{large / 1e6:.0f} MB for 60,000 ({large / small:.2f})"
+def tables(options: Options) -> Iterator[Table]:
+    """Speed, and then what more samples cost."""
+    samples = options.scaled(SAMPLES)
+    found = by_backend(measure, options, options.rounds, samples, str(options.folder))
+    ratios = (
+        Ratio(
+            "extract / (capture + raw write)",
+            ("`actscope.extract`",),
+            ("capture into memory (ceiling 1)", "raw write of the same bytes (ceiling 2)"),
+            at_most=0.8,
+        ),
+        Ratio(
+            "extract / (capture + raw write), float16",
+            ("`extract(dtype='float16')`",),
+            ("capture, float16", "raw write, float16"),
+            at_most=1.1,
+        ),
+        Ratio(
+            "times faster than the peer",
+            ("multi-output `predict` and h5py (peer)",),
+            ("`actscope.extract`",),
+            at_least=3,
+        ),
     )
+    series = tuple(Series(label, values) for label, values in found.items())
+    title = f"ConvNet, all layers, {samples:,} samples, batches of {BATCH_SIZE}"
+    yield Table("convnet", title, series, ratios)
+    yield _growth_table(options)
 
 
-def main() -> None:
-    """Measure each backend and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backends", default="jax,tensorflow,torch")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--folder", type=Path, default=Path("/dev/shm"))
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
-    words = parser.parse_args()
-    if words.child:
-        job, argument, folder = words.child
-        jobs = {"measure": measure, "memory": peak_memory}
-        print(json.dumps(jobs[job](int(argument), Path(folder))))
-        return
-    results = {}
-    for backend in words.backends.split(","):
-        times = _in_process(backend, "measure", str(words.rounds), str(words.folder))
-        memory = {
-            samples: _in_process(backend, "memory", str(samples), str(words.folder))
-            for samples in (15_000, 60_000)
-        }
-        report(backend, times, memory)
-        results[backend] = {"seconds": times, "peak-bytes": memory}
-    if words.json:
-        machine = {"platform": platform.platform(), "cores": os.cpu_count()}
-        words.json.write_text(json.dumps({"machine": machine, "results": results}, indent=2))
-
-
-if __name__ == "__main__":
-    main()
+def _growth_table(options: Options) -> Table:
+    """Each number of samples in its own processes, as many times as there are rounds."""
+    seconds: dict[int, dict[str, list[float]]] = {}
+    peaks: dict[int, dict[str, list[float]]] = {}
+    sizes = [options.scaled(samples) for samples in (SAMPLES // 4, SAMPLES, 4 * SAMPLES)]
+    for _ in range(options.rounds):
+        for backend in options.backends:
+            for samples in sizes:
+                column = BACKENDS[backend]
+                one = in_process(growth, samples, str(options.folder), backend=backend)
+                seconds.setdefault(samples, {}).setdefault(column, []).append(one[0])
+                peaks.setdefault(samples, {}).setdefault(column, []).append(one[1])
+    small, middle, large = (f"{samples:,} samples" for samples in sizes)
+    return Table(
+        "convnet-growth",
+        "ConvNet, all layers: what more samples cost",
+        (
+            *(Series(f"{samples:,} samples", values) for samples, values in seconds.items()),
+            *(Series(f"memory, {samples:,}", values, "MB") for samples, values in peaks.items()),
+        ),
+        (
+            Ratio(f"seconds, {large} / {middle}", (large,), (middle,)),
+            Ratio(f"seconds, {middle} / {small}", (middle,), (small,)),
+            Ratio(
+                "memory, largest / smallest",
+                (f"memory, {sizes[2]:,}",),
+                (f"memory, {sizes[0]:,}",),
+                at_most=1.05,
+            ),
+        ),
+        "The process's peak of resident memory while it records, without the input.",
+    )

@@ -1,32 +1,36 @@
 """The ConvNet's layers, 60,000 samples, into an HDF5 file: actscope beside Keract 4.5.2.
 
     python -m venv old && old/bin/pip install 'tensorflow-cpu==2.15.1' 'numpy<2' keract==4.5.2 h5py
-    python -m benchmarks.keract_speed old/bin/python [--rounds 3] [--folder /dev/shm]
+    python -m benchmarks keract --keract old/bin/python
 
 Each run is a process of its own, one after the other in every round: Keract's `get_activations` and
 plain h5py on TensorFlow 2.15, then `actscope.extract` on each backend, on the same data. Imports
-and building the model are not counted, compiling is. Prints medians, and peaks of memory.
+and building the model are not counted, compiling is.
 """
 
-import argparse
 import json
 import os
 import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 
 if __package__:
     from benchmarks.keract_models import MODELS
+    from benchmarks.measuring import BACKENDS, Options, in_process, new_file
+    from benchmarks.tables import Ratio, Series, Table
 else:  # in Keract's environment, where actscope is not installed
     from keract_models import MODELS  # type: ignore
 
 BATCH_SIZE = 512
+SAMPLES = 60_000
+KERACT = "Keract 4.5.2 and h5py"
+GOALS = {"TensorFlow": 5.0, "JAX": 4.0, "PyTorch": 3.0}
 
 
 def images(samples: int) -> Any:
@@ -50,66 +54,64 @@ def keract_run(samples: int, path: Path) -> float:
     return time.perf_counter() - start
 
 
-def actscope_run(samples: int, path: Path) -> float:
-    """Seconds for the same with actscope."""
+def actscope_run(samples: int, folder: str) -> tuple[float, float]:
+    """Seconds for the same with actscope, and the process's peak of memory in GB."""
     import keras
 
     import actscope
 
     model, data = MODELS["convnet"](keras), images(samples)
-    start = time.perf_counter()
-    actscope.extract(model, data, path, batch_size=BATCH_SIZE, store_inputs=False)
-    return time.perf_counter() - start
+    with new_file(folder) as path:
+        start = time.perf_counter()
+        actscope.extract(model, data, path, batch_size=BATCH_SIZE, store_inputs=False)
+        return time.perf_counter() - start, peak_gigabytes()
 
 
-def measured(python: str, way: str, samples: int, folder: str) -> dict[str, float]:
-    """One run in a process of its own."""
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": way}
-    module = [__file__] if way == "keract" else ["-m", "benchmarks.keract_speed"]
-    command = [python, *module, python, "--way", way, "--samples", str(samples)]
-    done = subprocess.run(
-        [*command, "--folder", folder], env=environment, stdout=subprocess.PIPE, check=True
-    )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+def peak_gigabytes() -> float:
+    """The most memory that this process had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def run(way: str, samples: int, folder: str) -> dict[str, float]:
-    """What this process measures: seconds, and its peak of memory in GB."""
-    path = Path(folder) / f"keract-speed-{os.getpid()}.h5"
-    try:
-        seconds = (keract_run if way == "keract" else actscope_run)(samples, path)
-    finally:
-        path.unlink(missing_ok=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return {"seconds": seconds, "peak": peak}
+def beside(python: str, samples: int, folder: Path) -> tuple[float, float]:
+    """One run of Keract in its own environment: seconds and GB."""
+    with new_file(folder) as path:
+        done = subprocess.run(
+            [python, __file__, str(samples), str(path)],
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+    seconds, peak = json.loads(done.stdout.splitlines()[-1])
+    return seconds, peak
 
 
-def main() -> None:
-    """Run all, interleaved, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("python", help="Python with Keract 4.5.2 and TensorFlow 2.15.1")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=60_000)
-    parser.add_argument("--folder", default="/dev/shm")
-    parser.add_argument("--way", help=argparse.SUPPRESS)
-    words = parser.parse_args()
-    if words.way:
-        print(json.dumps(run(words.way, words.samples, words.folder)))
+def tables(options: "Options") -> "Iterator[Table]":
+    """The one table; none without Keract."""
+    if options.keract is None:
+        print("keract: left out; give a Python with Keract 4.5.2 as --keract", file=sys.stderr)
         return
-    ways = ("keract", "tensorflow", "jax", "torch")
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
-    for _ in range(words.rounds):
-        for way in ways:
-            python = words.python if way == "keract" else sys.executable
-            found[way].append(measured(python, way, words.samples, words.folder))
-    theirs = median(one["seconds"] for one in found["keract"])
-    print(f"{'':14}{'seconds':>9}{'Keract/this':>13}{'peak GB':>9}")
-    for way in ways:
-        seconds = median(one["seconds"] for one in found[way])
-        peak = median(one["peak"] for one in found[way])
-        print(f"{way:14}{seconds:9.2f}{theirs / seconds:13.1f}{peak:9.2f}")
+    samples = options.scaled(SAMPLES)
+    theirs: list[tuple[float, float]] = []
+    ours: dict[str, list[tuple[float, float]]] = {BACKENDS[b]: [] for b in options.backends}
+    for _ in range(options.rounds):
+        theirs.append(beside(options.keract, samples, options.folder))
+        for backend in options.backends:
+            words = (samples, str(options.folder))
+            ours[BACKENDS[backend]].append(in_process(actscope_run, *words, backend=backend))
+    columns = list(ours)
+    yield Table(
+        "keract",
+        f"Beside Keract 4.5.2: ConvNet, all layers, {samples:,} samples into a file",
+        (
+            Series(KERACT, {column: [one[0] for one in theirs] for column in columns}),
+            Series("actscope", {c: [one[0] for one in found] for c, found in ours.items()}),
+            Series("memory, Keract", {c: [one[1] for one in theirs] for c in columns}, "GB"),
+            Series("memory, actscope", {c: [o[1] for o in f] for c, f in ours.items()}, "GB"),
+        ),
+        (Ratio("times faster", (KERACT,), ("actscope",), at_least=GOALS),),
+        "Keract runs on TensorFlow 2.15.1: the same in all columns. Each run has its own process.",
+    )
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps([keract_run(int(sys.argv[1]), Path(sys.argv[2])), peak_gigabytes()]))

@@ -2,8 +2,8 @@
 
     python -m benchmarks.pictures [--pictures 1000] [--jobs 2] [--rounds 1] [--folder /dev/shm]
 
-`actscope render VERB run.h5 LAYER --each --jobs JOBS`, from the start of the command to its end, for
-grids of 64 channels of 28×28, heat maps over the input, and bars of 128 values; interleaved rounds.
+`actscope render VERB run.h5 LAYER --each --jobs JOBS`, from the start of the command to its
+end, for grids of 64 channels of 28×28, heat maps over the input, and bars of 128 values.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python -m benchmarks.report_page [--layers 200] [--samples 4] [--rounds 9]
 
 Layers such as those of a ResNet, 200 of them of four samples. The page is opened by headless
-Chromium through playwright, each time in a new context: until the script has shown the overview, the
-load event, and the first paint with content; and how long it takes to show another layer.
+Chromium through playwright, each time in a new context: until the script has shown the overview,
+the load event, and the first paint with content; and how long it takes to show another layer.
 """
 
 import argparse

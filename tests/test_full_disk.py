@@ -1,8 +1,10 @@
 """A disk that is full before a run, and one that fills up during it: on a small file system."""
 
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import actscope
 from actscope.errors import DiskFullError
 from actscope.store import writer
 from actscope.store.checking import check
+from actscope.store.space import reserve
 from numpy_model import Model, content, extract, rows
 
 SIZE = 4 * 2**20
@@ -20,17 +23,36 @@ SAMPLES = 60_000  # 28 bytes each in the file
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A folder on a file system of 4 MiB."""
-    folder = tmp_path / "disk"
+    """A folder on a file system of 4 MiB, in memory."""
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs") as folder:
+        yield folder
+
+
+@pytest.fixture
+def small_ext4(tmp_path):
+    """A folder on a file system that reserves blocks without writing them."""
+    image = tmp_path / "image"
+    image.write_bytes(bytes(2 * SIZE))
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("mkfs.ext4 is not installed")
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    with mounted(tmp_path / "ext4", "-o", "loop", str(image)) as folder:
+        yield folder
+
+
+@contextmanager
+def mounted(folder, *words):
+    """A new folder on which a file system is mounted within."""
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
     if os.name != "posix" or os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
-    mounted = subprocess.run(command, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    done = subprocess.run(["mount", *words, str(folder)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_too_much_is_refused_before_the_model_runs(small_disk):
@@ -41,15 +63,27 @@ def test_too_much_is_refused_before_the_model_runs(small_disk):
     assert list(small_disk.iterdir()) == []
 
 
-def test_blocks_that_cannot_be_reserved_are_refused_before_the_model_runs(small_disk, monkeypatch):
+def test_blocks_that_cannot_be_reserved_are_refused_before_the_model_runs(small_ext4, monkeypatch):
     """Something else takes the room between looking and reserving."""
     usage = type("Usage", (), {"free": 10**12})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     model = Model()
     with pytest.raises(DiskFullError, match="cannot be reserved"):
-        extract(model, rows(4 * SAMPLES), small_disk / "run.h5")
+        extract(model, rows(8 * SAMPLES), small_ext4 / "run.h5")
     assert model.batches == 0
-    assert list(small_disk.iterdir()) == []
+    assert [path.name for path in small_ext4.iterdir()] == ["lost+found"]
+
+
+def test_room_is_reserved_on_a_disk_and_not_in_memory(small_disk, small_ext4):
+    """In memory that would take as long as writing all rows does, before anything is computed."""
+    blocks = {}
+    for folder in (small_disk, small_ext4):
+        with (folder / "file").open("wb") as file:
+            reserve(file.fileno(), 2**20, folder)
+        found = (folder / "file").stat()
+        assert found.st_size == 2**20
+        blocks[folder] = found.st_blocks * 512
+    assert blocks == {small_disk: 0, small_ext4: 2**20}
 
 
 def fill(folder, free=0):

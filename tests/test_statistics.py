@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as arrays
 from actscope import statistics
 from actscope.axes import channel_axis
 from actscope.errors import FormatError
-from actscope.statistics import BINS, EDGES, ZERO_BIN, RunningStatistics, histogram_of
+from actscope.histogram import BINS, EDGES, ZERO_BIN, BinCounter, histogram_of
+from actscope.statistics import RunningStatistics
 from actscope.store.reader import open_recording
 from recordings import Example
 
@@ -73,7 +74,7 @@ def assert_as_numpy(found, rows, axis, top=4):
         reach = np.abs(finite).max()
         assert found.mean[channel] == pytest.approx(finite.mean(), rel=1e-12, abs=1e-13 * reach)
         assert found.variance[channel] == pytest.approx(
-            finite.var(), rel=1e-10, abs=1e-13 * reach**2
+            finite.var(), rel=variance_within(rows), abs=1e-13 * reach**2
         )
         assert found.minimum[channel] == finite.min()
         assert found.maximum[channel] == finite.max()
@@ -83,6 +84,11 @@ def assert_as_numpy(found, rows, axis, top=4):
     with np.errstate(over="ignore"):
         single = wide[np.isfinite(wide)].astype(np.float32)
     np.testing.assert_array_equal(found.histogram, np.histogram(single, EDGES)[0])
+
+
+def variance_within(rows):
+    """Relative: deviations of single precision are squared in single precision."""
+    return 1e-6 if np.can_cast(rows.dtype, np.float32) or rows.dtype.kind == "V" else 1e-10
 
 
 @pytest.mark.parametrize(("shape", "axis"), LAYOUTS)
@@ -131,19 +137,34 @@ def test_any_split_into_batches_gives_the_same(rows, splits):
             continue
         np.testing.assert_array_equal(getattr(found, name), values)
     reach = np.abs(np.where(np.isfinite(rows), rows, 0)).max(axis=(0, 1)).astype(np.float64)
-    assert_close(found.mean, whole.mean, reach)
-    assert_close(found.variance, whole.variance, reach**2)
+    assert_close(found.mean, whole.mean, 1e-12 * reach)
+    assert_close(found.variance, whole.variance, 1e-6 * reach**2)
 
 
-def assert_close(first, second, reach):
+def assert_close(first, second, tolerance):
     np.testing.assert_array_equal(np.isnan(first), np.isnan(second))
-    assert (np.nan_to_num(np.abs(first - second)) <= 1e-12 * reach).all()
+    assert (np.nan_to_num(np.abs(first - second)) <= tolerance).all()
 
 
 def test_moments_stand_on_a_large_offset():
     rows = (1e6 + random.normal(size=(4000, 3))).astype(np.float64)
     found = over(rows, (3,), 0, range(100, 4000, 100))
     np.testing.assert_allclose(found.variance, rows.var(axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-16, 1e16, 1e30])
+def test_small_and_large_channels_keep_their_variance_beside_others(scale):
+    rows = random.normal(size=(64, 8, 3)).astype(np.float32) * np.float32([1, scale, 1e-3])
+    found = over(rows, (8, 3), 1, (16,))
+    expected = rows.astype(np.float64).var(axis=(0, 1))
+    np.testing.assert_allclose(found.variance, expected, rtol=1e-6)
+
+
+def test_values_close_together_far_from_zero_keep_their_variance():
+    rows = (1000 + random.normal(size=(4000, 3))).astype(np.float32)
+    found = over(rows, (3,), 0, range(100, 4000, 100))
+    expected = rows.astype(np.float64).var(axis=0)
+    np.testing.assert_allclose(found.variance, expected, rtol=1e-6)
 
 
 def test_a_constant_has_no_spread():
@@ -197,6 +218,23 @@ def test_values_on_the_edges_go_where_numpy_puts_them():
 )
 def test_the_histogram_is_that_of_numpy(values):
     np.testing.assert_array_equal(histogram_of(values), np.histogram(values, EDGES)[0])
+
+
+@pytest.mark.parametrize("count", [1, 2**15 - 1, 2**15 + 1, 2**18 - 1, 2**18 + 3, 2**19 + 5])
+@pytest.mark.parametrize("signed", [False, True])
+def test_many_values_are_counted_in_pieces(count, signed):
+    values = random.normal(size=count).astype(np.float32) * random.choice([0, 1e-6, 1, 1e6], count)
+    values = values.astype(np.float32) if signed else np.abs(values).astype(np.float32)
+    counter = BinCounter(count)
+    for piece in np.array_split(values, 7):
+        counter.add(piece, signed=signed)
+    np.testing.assert_array_equal(counter.counts(), np.histogram(values, EDGES)[0])
+
+
+def test_zeros_with_a_sign_are_zeros():
+    counter = BinCounter(2)
+    counter.add(np.array([-0.0, 0.0], np.float32), signed=False)
+    assert counter.counts()[ZERO_BIN] == 2
 
 
 def test_the_edges_are_two_to_an_octave_and_alike_on_both_sides():

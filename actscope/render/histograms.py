@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from actscope.histogram import EDGES, ZERO_BIN
 from actscope.render import draw
 from actscope.render.canvas import BESIDE_BARS, prepare
 from actscope.render.labels import NAME_SIZE, name_ticks
@@ -14,7 +15,6 @@ from actscope.render.subject import Layer
 from actscope.render.summary import Floats, Summary, stairs, summaries_of, summary_of
 from actscope.render.ticks import powers_as_ticks
 from actscope.render.words import counted, shorten, wrapped
-from actscope.statistics import EDGES, ZERO_BIN
 from actscope.store.reader import RecordedLayer, Recording
 
 _SIZE = (4.8, 2.6)

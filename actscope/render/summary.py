@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from actscope.axes import channels_last
 from actscope.errors import RenderError
+from actscope.histogram import EDGES, ZERO_BIN
 from actscope.render.subject import Layer, Named, as_numbers
-from actscope.statistics import EDGES, ZERO_BIN, RunningStatistics, Statistics, statistics_of
+from actscope.statistics import RunningStatistics, Statistics, statistics_of
 from actscope.store.reader import RecordedLayer, RecordedTensor, Recording
 
 Floats = npt.NDArray[np.float64]

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actscope.histogram import EDGES, ZERO_BIN
 from actscope.render.summary import summed_up
 from actscope.reporting.names import sample_name
-from actscope.statistics import EDGES, ZERO_BIN, Statistics
+from actscope.statistics import Statistics
 from actscope.store.reader import Recording
 
 MOST_TOP_CHANNELS = 8

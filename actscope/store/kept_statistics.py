@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from actscope.axes import channel_axis
 from actscope.dtypes import widened
+from actscope.histogram import BINS
 from actscope.protocol import Array
-from actscope.statistics import BINS, RunningStatistics, Statistics
+from actscope.statistics import RunningStatistics, Statistics
 from actscope.store.checksums import SLOTS
 from actscope.store.schema import ACTIVATION, ENCODING_TYPE, OUTPUT, STATISTICS, TensorPlan
 

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from actscope.dtypes import itemsize, raw_dtype
-from actscope.statistics import EDGES
+from actscope.histogram import EDGES
 from actscope.store import schema
 from actscope.store.checksums import SLOTS, plan_checksums
 from actscope.store.codecs import filters

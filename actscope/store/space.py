@@ -39,19 +39,37 @@ def is_full(error: OSError) -> bool:
 def reserve(descriptor: int, size: int, folder: Path) -> None:
     """Allocate the blocks of an open file, where the system can, so that writing cannot fail.
 
+    In memory that would take as long as writing does, page by page, with nothing computed
+    meanwhile: there the file only gets its size.
+
     Raises:
         DiskFullError: the disk has not that much room.
     """
-    if not hasattr(os, "posix_fallocate"):
-        return
+    is_slow = _is_in_memory(descriptor)
     try:
-        os.posix_fallocate(descriptor, 0, size)
+        if hasattr(os, "posix_fallocate") and not is_slow:
+            os.posix_fallocate(descriptor, 0, size)
+        elif os.fstat(descriptor).st_size < size:
+            os.ftruncate(descriptor, size)
     except OSError as error:
         if is_full(error):
             check_free(folder, size)
             raise cannot_be_reserved(size, folder, error) from error
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
+
+
+def _is_in_memory(descriptor: int) -> bool:
+    """Whether an open file stands in memory and not on a disk, as Linux tells it."""
+    device = os.fstat(descriptor).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}" if hasattr(os, "major") else ""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return False
+    # 36 35 0:31 / /dev/shm rw,nosuid - tmpfs tmpfs rw; see proc_pid_mountinfo(5).
+    kinds = (mount.partition(" - ")[2].split() for mount in mounts if f" {number} " in mount)
+    return any(kind[:1] in (["tmpfs"], ["ramfs"]) for kind in kinds)
 
 
 def cannot_be_reserved(size: int, folder: Path, error: OSError) -> DiskFullError:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from actscope.errors import FormatError
-from actscope.statistics import BINS, Statistics
+from actscope.histogram import BINS
+from actscope.statistics import Statistics
 from actscope.store import guarded, schema
 from actscope.store.checksums import SLOTS
 from actscope.store.journal import journal_state

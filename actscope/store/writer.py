@@ -29,7 +29,7 @@ from actscope.store.locking import open_locked
 from actscope.store.opening import open_target
 from actscope.store.schema import RecordingPlan
 
-GATHERED_BYTES_PER_TENSOR = 2**20
+GATHERED_BYTES_PER_TENSOR = 2**22
 GATHERED_BYTES = 64 * 2**20
 PIECE_BYTES = 2**18
 

@@ -1,6 +1,7 @@
 """TensorFlow: the step is one concrete function, pruned to what the wanted tensors need."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from actscope.protocol import Array, Fetched
 from actscope_keras.capture import Capture, Captured
 from actscope_keras.forward import ForwardPass, Job, in_own_dtype, is_own_dtype
 from actscope_keras.objective import share_of_loss
+
+BATCHES_AT_A_TIME = 2
 
 
 class TensorFlowBackend:
@@ -89,21 +92,32 @@ def _pass_with_gradients(job: Job, tensors: Sequence[Any]) -> tuple[list[Any], l
 
 
 class TensorFlowStep:
-    """A concrete function of one batch."""
+    """A concrete function of one batch.
+
+    On the CPU a call returns when it is done, so that it is made in a thread: the next batch begins
+    while this one ends, and no core waits for the operations that use few.
+    """
 
     def __init__(self, function: Any) -> None:
         self._function = function
+        on_accelerator = bool(tf.config.list_logical_devices("GPU"))
+        self._threads = None if on_accelerator else ThreadPoolExecutor(BATCHES_AT_A_TIME)
 
     def launch(self, arrays: Sequence[Array]) -> Any:
-        """Run the batch; on an accelerator this returns before it is done."""
-        return self._function(*(tf.convert_to_tensor(array) for array in arrays))
+        """Run the batch; this returns before it is done."""
+        if self._threads is None:
+            return self._run(arrays)
+        return self._threads.submit(self._run, arrays)
 
     def fetch(self, launched: Any) -> Fetched:
         """On the CPU these are the tensors' own buffers, not copies."""
-        outputs, overflows = launched
+        outputs, overflows = launched.result() if isinstance(launched, Future) else launched
         return Fetched(
             [_to_host(output) for output in outputs], [_to_host(count) for count in overflows]
         )
+
+    def _run(self, arrays: Sequence[Array]) -> Any:
+        return self._function(*(tf.convert_to_tensor(array) for array in arrays))
 
 
 def _to_host(tensor: Any) -> Array:

@@ -5,11 +5,11 @@ from matplotlib.figure import Figure
 
 from actscope import render
 from actscope.errors import RenderError
+from actscope.histogram import BINS, EDGES, ZERO_BIN
 from actscope.render.depths import linear_below, troubles
 from actscope.render.subject import Named
 from actscope.render.summary import densities, occupied, stairs, summary_of
 from actscope.render.ticks import powers_of_ten
-from actscope.statistics import BINS, EDGES, ZERO_BIN
 from actscope.store import schema
 from actscope.store.reader import open_recording
 from actscope.store.writer import Writer
