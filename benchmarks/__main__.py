@@ -25,6 +25,9 @@ BENCHMARKS = {
     "keract": "benchmarks.keract_speed",
     "statistics": "benchmarks.keeping",
     "dry-run": "benchmarks.dry_run",
+    "pictures": "benchmarks.pictures",
+    "startup": "benchmarks.startup",
+    "report": "benchmarks.report_page",
 }
 
 

@@ -1,59 +1,61 @@
 """How many pictures of a layer are drawn in a second.
 
-    python -m benchmarks.pictures [--pictures 1000] [--jobs 2] [--rounds 1] [--folder /dev/shm]
-
-`actscope render VERB run.h5 LAYER --each --jobs JOBS`, from the start of the command to its
-end, for grids of 64 channels of 28×28, heat maps over the input, and bars of 128 values.
+`actscope render VERB run.h5 LAYER --each --jobs JOBS`, from the start of the command to its end: grids
+of 64 channels of 28x28, heat maps over the input, and bars of 128 values, on one core and on two.
 """
 
-import argparse
 import subprocess
-import sysconfig
 import tempfile
-import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from statistics import median
 
+from benchmarks.measuring import Options, actscope_command, rounds_of
 from benchmarks.sample_recordings import FEATURE_MAPS, VECTOR, write_pictures
+from benchmarks.tables import Ratio, Series, Table
 
+PICTURES = 1000
 DRAWN = {"grid": FEATURE_MAPS, "heatmap": FEATURE_MAPS, "vector": VECTOR}
+JOBS = {"`--jobs 1`": 1, "`--jobs 2`": 2}
+COUNT = "pictures"
 
 
-def measure(pictures: int, jobs: int, rounds: int, folder: Path) -> dict[str, list[float]]:
-    """Seconds for `pictures` PNGs of each kind, by the command's verb."""
-    actscope = str(Path(sysconfig.get_path("scripts")) / "actscope")
-    found: dict[str, list[float]] = {verb: [] for verb in DRAWN}
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        recording, drawn = Path(temporary) / "run.h5", Path(temporary) / "pictures"
-        write_pictures(recording, pictures)
-        for _ in range(rounds):
-            for verb, layer in DRAWN.items():
-                command = [actscope, "render", verb, str(recording), layer, "--each", "--overwrite"]
-                command += ["--samples", str(pictures), "--jobs", str(jobs), "-o", str(drawn)]
-                start = time.perf_counter()
-                subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-                found[verb].append(time.perf_counter() - start)
+def draw(verb: str, folder: Path, pictures: int, jobs: int) -> None:
+    """One run of the command, over what is there already."""
+    words = [verb, str(folder / "run.h5"), DRAWN[verb], "--each", "--samples", str(pictures)]
+    words += ["--jobs", str(jobs), "-o", str(folder / verb), "--overwrite"]
+    subprocess.run([actscope_command(), "render", *words], stdout=subprocess.DEVNULL, check=True)
+
+
+def measure(pictures: int, options: Options) -> dict[str, dict[str, list[float]]]:
+    """Seconds for `pictures` PNGs, by the number of jobs and the command's verb."""
+    found: dict[str, dict[str, list[float]]] = {label: {} for label in JOBS}
+    with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
+        folder = Path(temporary)
+        write_pictures(folder / "run.h5", pictures)
+        for verb in DRAWN:
+            ways = {
+                label: partial(draw, verb, folder, pictures, jobs) for label, jobs in JOBS.items()
+            }
+            for label, seconds in rounds_of(ways, options.rounds).items():
+                found[label][verb] = seconds
     return found
 
 
-def show(found: dict[str, list[float]], pictures: int) -> None:
-    """Print pictures per second: the median of the rounds, the slowest and the fastest."""
-    print(f"{'pictures/s':12}{'median':>8}{'from':>8}{'to':>8}")
-    for verb, seconds in found.items():
-        row = (median(seconds), max(seconds), min(seconds))
-        print(f"{verb:12}" + "".join(f"{pictures / value:8.1f}" for value in row))
-
-
-def main() -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=1000)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--folder", type=Path, default=Path("/dev/shm"))
-    words = parser.parse_args()
-    show(measure(words.pictures, words.jobs, words.rounds, words.folder), words.pictures)
-
-
-if __name__ == "__main__":
-    main()
+def tables(options: Options) -> Iterator[Table]:
+    """One table: the seconds of each way, and how many pictures a second that makes."""
+    pictures = options.scaled(PICTURES)
+    found = measure(pictures, options)
+    count = {verb: [float(pictures)] * options.rounds for verb in DRAWN}
+    series = (
+        Series(COUNT, count, ""),
+        *(Series(label, values) for label, values in found.items()),
+    )
+    ratios = tuple(
+        Ratio(
+            f"pictures per second, {label}", (COUNT,), (label,), at_least=10 if jobs > 1 else None
+        )
+        for label, jobs in JOBS.items()
+    )
+    title = f"{pictures:,} PNGs of one layer, drawn by one command"
+    yield Table("pictures", title, series, ratios)

@@ -11,6 +11,9 @@ from typing import Any
 Values = Mapping[str, Sequence[float]]
 """One list of values per column, a value per round."""
 
+Bound = float | Mapping[str, float] | None
+"""A goal: one for all columns, by column, or none."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -20,11 +23,13 @@ class Series:
         label: what it is.
         values: per column, one value per round.
         unit: of the values, such as `"s"`.
+        at_most: the goal, in the same unit, where it is none that is relative to something else.
     """
 
     label: str
     values: Values
     unit: str = "s"
+    at_most: Bound = None
 
 
 @dataclass(frozen=True)
@@ -35,23 +40,15 @@ class Ratio:
         label: what it is.
         of: labels of the series whose sum stands above.
         to: labels of those whose sum stands below.
-        at_most: the goal, where it is an upper bound; one for all columns or by column.
+        at_most: the goal, where it is an upper bound.
         at_least: the goal, where it is a lower bound.
     """
 
     label: str
     of: tuple[str, ...]
     to: tuple[str, ...]
-    at_most: float | Mapping[str, float] | None = None
-    at_least: float | Mapping[str, float] | None = None
-
-    def goal(self, column: str) -> str:
-        """The goal for a column in words, or nothing."""
-        for bound, words in ((self.at_most, "at most"), (self.at_least, "at least")):
-            value = bound.get(column) if isinstance(bound, Mapping) else bound
-            if value is not None:
-                return f"{words} {value:g}"
-        return ""
+    at_most: Bound = None
+    at_least: Bound = None
 
 
 @dataclass(frozen=True)
@@ -104,23 +101,30 @@ def markdown(table: Table) -> str:
     columns = table.columns
     lines = [f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for one in table.series:
-        cells = (cell(one.values.get(column, ()), one.unit) for column in columns)
+        cells = [
+            _with_goal(cell(one.values.get(column, ()), one.unit), column, one.at_most)
+            for column in columns
+        ]
         lines.append(f"| {one.label} | {' | '.join(cells)} |")
-    lines += [
-        f"| **{ratio.label}** | {' | '.join(_ratio_cells(table, ratio))} |"
-        for ratio in table.ratios
-    ]
+    for ratio in table.ratios:
+        cells = [
+            _with_goal(
+                cell(ratio_values(table, ratio, column)), column, ratio.at_most, ratio.at_least
+            )
+            for column in columns
+        ]
+        lines.append(f"| **{ratio.label}** | {' | '.join(cells)} |")
     heading = f"### {table.title}\n\n" if table.title else ""
     note = f"\n\n{table.note}" if table.note else ""
     return heading + "\n".join(lines) + note
 
 
-def _ratio_cells(table: Table, ratio: Ratio) -> list[str]:
-    cells = []
-    for column in table.columns:
-        found, goal = cell(ratio_values(table, ratio, column)), ratio.goal(column)
-        cells.append(f"{found}, to reach: {goal}" if found and goal else found)
-    return cells
+def _with_goal(found: str, column: str, at_most: Bound, at_least: Bound = None) -> str:
+    for bound, words in ((at_most, "at most"), (at_least, "at least")):
+        value = bound.get(column) if isinstance(bound, Mapping) else bound
+        if found and value is not None:
+            return f"{found}, to reach: {words} {value:g}"
+    return found
 
 
 def as_data(table: Table) -> dict[str, Any]:
