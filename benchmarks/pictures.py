@@ -1,7 +1,7 @@
 """How many pictures of a layer are drawn in a second.
 
-`actscope render VERB run.h5 LAYER --each --jobs JOBS`, from the start of the command to its end: grids
-of 64 channels of 28x28, heat maps over the input, and bars of 128 values, on one core and on two.
+`actscope render VERB run.h5 LAYER --each --jobs JOBS`, from the start of the command to its end, on
+one core and on two: grids of 64 channels of 28x28, heat maps over the input, bars of 128 values.
 """
 
 import subprocess
