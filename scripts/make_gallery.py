@@ -22,11 +22,11 @@ from actscope.cli import cli
 
 DOCS = Path(__file__).parent.parent / "docs"
 PICTURES = DOCS / "pictures" / "gallery"
-LARGEST = 140_000
+LARGEST = 280_000
 """Bytes of a picture; those that are larger lose what is hardly seen, and become smaller."""
 
 QUALITIES = (80, 55)
-WIDEST = (4200, 1600, 1300)
+WIDEST = (4200, 2800, 2000)
 TOKENS = "TOKENS"
 """Stands for the words that the transformer has read."""
 
@@ -208,7 +208,7 @@ PHOTOGRAPH = Section(
         Shot(
             "resnet-statistics.webp",
             ("statistics", "resnet50.h5"),
-            "With random weights the values explode on their way through the network.",
+            "Half of all values are zero after each ReLU, and ever more channels are dead.",
             100,
         ),
         Shot(
