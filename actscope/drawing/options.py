@@ -52,8 +52,8 @@ def each_options(command: Any) -> Any:
         click.option(
             "--each",
             is_flag=True,
-            help="A picture for each of --samples, and of each layer where LAYER is a pattern such "
-            "as 'conv*', type:Conv2D or all: PNGs in the folder OUTPUT.",
+            help="A picture for each of --samples, by default for --sample alone, and of each layer "
+            "where LAYER is a pattern such as 'conv*', type:Conv2D or all: PNGs in the folder OUTPUT.",
         ),
         click.option(
             "-o",
