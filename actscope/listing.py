@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actscope.axes import shape_text
+from actscope.plurals import counted
 from actscope.progress import readable_bytes
 from actscope.protocol import LayerInfo
 from actscope.recorded import every_tensor
 from actscope.store import schema
-from actscope.store.reader import RecordedLayer, Recording
+from actscope.store.reader import RecordedLayer, RecordedTensor, Recording
 from actscope.store.schema import TensorPlan
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def recording_table(recording: Recording) -> str:
             ", ".join(layer.dims),
             shape_text(layer.shape[1:], str(layer.shape[0])),
             layer.logical_dtype,
-            readable_bytes(layer.nbytes) if layer.is_stored else "statistics",
+            size_words(layer),
         ]
         for name, layer in every_tensor(recording).items()
     ]
@@ -191,12 +192,18 @@ def _samples_line(recording: Recording) -> str:
     return "; ".join(parts)
 
 
+def size_words(tensor: RecordedTensor) -> str:
+    """Such as `"1.2 MB"`, or `"statistics"` where these alone were kept."""
+    return readable_bytes(tensor.nbytes) if tensor.is_stored else "statistics"
+
+
 def recording_summary(recording: Recording) -> str:
     """One line: the file, its samples, layers and size."""
     tensors = [*every_tensor(recording).values(), *recording.inputs]
     state = "complete" if recording.complete else "INCOMPLETE"
     return (
-        f"{recording.path}: {recording.samples:,} samples, {len(recording)} layers, "
+        f"{recording.path}: {counted(recording.samples, 'sample')}, "
+        f"{counted(len(recording), 'layer')}, "
         f"{readable_bytes(sum(tensor.nbytes for tensor in tensors))}, {state}"
     )
 

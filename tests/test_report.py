@@ -260,6 +260,12 @@ def test_a_report_without_inputs_labels_and_samples(tmp_path, example):
     assert layer(found, "empty")["pictures"] == []
 
 
+def test_one_of_something_is_no_plural(tmp_path):
+    path = record(tmp_path / "run.h5", {"dense": np.ones((1, 3), np.float32)})
+    page = content(actscope.report(path, tmp_path / "report.html"))
+    assert page["summary"].startswith("1 sample, 1 layer, ")
+
+
 def test_an_open_recording_stays_open(recorded, tmp_path):
     with actscope.open(recorded) as recording:
         actscope.report(recording, tmp_path / "report.html", samples=slice(1, 3))

@@ -13,6 +13,7 @@ from actscope.command_options import (
     progress_option,
     samples_option,
 )
+from actscope.plurals import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,8 +53,9 @@ def each_options(command: Any) -> Any:
         click.option(
             "--each",
             is_flag=True,
-            help="A picture for each of --samples, by default for --sample alone, and of each layer "
-            "where LAYER is a pattern such as 'conv*', type:Conv2D or all: PNGs in the folder OUTPUT.",
+            help="A picture for each of --samples, by default for --sample alone, and of each "
+            "layer where LAYER is a pattern such as 'conv*', type:Conv2D or all: PNGs in the "
+            "folder OUTPUT.",
         ),
         click.option(
             "-o",
@@ -120,7 +122,7 @@ def draw_each(
         chosen = [parse_sample(sample)] if samples is None else samples
         jobs = 1 if jobs is None else jobs
         pictures = render.each(drawn, verb, output, samples=chosen, jobs=jobs, **options)
-    click.echo(f"{output}: {len(pictures):,} picture" + ("" if len(pictures) == 1 else "s"))
+    click.echo(f"{output}: {counted(len(pictures), 'picture')}")
 
 
 def layer_of(recording: "Recording", name: str) -> "RecordedLayer":

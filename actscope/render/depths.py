@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import PercentFormatter
 
+from actscope.plurals import counted
 from actscope.render import draw
 from actscope.render.canvas import prepare
 from actscope.render.labels import NAME_SIZE, name_ticks
 from actscope.render.summary import Summary, summaries_of
 from actscope.render.ticks import powers_as_ticks
-from actscope.render.words import counted, shorten, wrapped
+from actscope.render.words import shorten, wrapped
 from actscope.store.reader import Recording
 
 _HEIGHT = 4.4

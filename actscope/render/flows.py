@@ -8,6 +8,7 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.path import Path
 
 from actscope.errors import RenderError
+from actscope.plurals import counted
 from actscope.render import pathway
 from actscope.render.canvas import RESOLUTION
 from actscope.render.letters import literal
@@ -20,7 +21,7 @@ from actscope.render.miniatures import (
 )
 from actscope.render.pathway import Pathway, Point, lay_out, thinned
 from actscope.render.subject import as_numbers, find_sample, take_sample
-from actscope.render.words import counted, shorten, titled, wrapped
+from actscope.render.words import shorten, titled, wrapped
 from actscope.store.reader import RecordedLayer, RecordedTensor, Recording
 
 _INK = "0.35"

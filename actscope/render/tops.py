@@ -10,6 +10,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 
 from actscope.errors import RenderError
+from actscope.plurals import counted
 from actscope.render import draw
 from actscope.render.canvas import Canvas, picture_size, prepare
 from actscope.render.draw import Extent, Paint
@@ -21,7 +22,7 @@ from actscope.render.pictures import as_picture, find_input, shrunk
 from actscope.render.scale import not_finite, scale_for
 from actscope.render.sheets import default_colours
 from actscope.render.subject import Subject, Values, find_position, take_sample
-from actscope.render.words import counted, shorten, wrapped
+from actscope.render.words import shorten, wrapped
 from actscope.store.reader import RecordedLayer
 
 _TILE_INCHES = 1.05

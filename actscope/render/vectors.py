@@ -5,6 +5,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 
 from actscope.errors import RenderError
+from actscope.plurals import counted
 from actscope.render import draw
 from actscope.render.canvas import BESIDE_BARS, picture_size, prepare
 from actscope.render.draw import Paint
@@ -12,7 +13,6 @@ from actscope.render.layout import arrange
 from actscope.render.scale import Scale, scale_for
 from actscope.render.sheets import default_colours, draw_sheet
 from actscope.render.subject import Layer, Subject, take_sample
-from actscope.render.words import counted
 
 MOST_BARS = 512
 """More values than that are drawn as a tile, unless bars are asked for."""

@@ -6,6 +6,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from actscope.plurals import counted
 from actscope.render.layout import Maps
 from actscope.render.subject import Subject, Values
 
@@ -59,11 +60,6 @@ def maps_words(shown: Maps, count: int, chosen: str = "strongest ") -> str:
     if (shown.row_axis, shown.column_axis) != ("y", "x"):
         words += f" ({shown.row_axis}×{shown.column_axis})"
     return words
-
-
-def counted(count: int, noun: str) -> str:
-    """Such as `"1 channel"` or `"6 channels"`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def not_finite_words(values: Values) -> str:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from actscope.plurals import counted
 from actscope.render.summary import summed_up
-from actscope.render.words import counted
 from actscope.statistics import Statistics
 
 _MOST_NAMED = 12
