@@ -25,7 +25,7 @@ from actscope.command_options import (
 from actscope.comparing.commands import compare
 from actscope.copying_commands import merge, pack
 from actscope.drawing import commands, statistics_commands
-from actscope.errors import ActscopeError, ActscopeWarning
+from actscope.errors import ActscopeError, ActscopeWarning, printable
 from actscope.reporting.commands import report
 
 DEFAULT_ADAPTER = "keras"
@@ -284,7 +284,7 @@ def verify(file: Path, as_json: bool) -> None:
         click.echo(_json([finding._asdict() for finding in found]))
     else:
         for finding in found:
-            click.echo(f"{finding.place}: {finding.problem}")
+            click.echo(printable(f"{finding.place}: {finding.problem}"))
         click.echo(f"{file}: {len(found)} findings" if found else f"{file}: nothing is wrong")
     sys.exit(1 if found else 0)
 
@@ -341,10 +341,10 @@ def main() -> None:
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """One line for what actscope itself warns of; what libraries warn of is not the user's."""
     if issubclass(category, ActscopeWarning):
-        click.echo(f"actscope: warning: {message}", err=True)
+        click.echo(f"actscope: warning: {printable(str(message))}", err=True)
 
 
 def _fail(message: str, code: int) -> None:
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     click.echo(f"actscope: {line}", err=True)
     sys.exit(code)

@@ -33,8 +33,8 @@ def pack(file: Path, output: Path, **options: Any) -> None:
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @recording_output_option
-@click.option("--codec", help="Compress without loss: zstd or gzip.")
-@layout_option
+@click.option("--codec", help="zstd, gzip or none; by default that of the first.")
+@click.option("--layout", help="sample or channel; by default that of the first.")
 @overwrite_option
 def merge(files: tuple[Path, ...], output: Path, **options: Any) -> None:
     """Join the finished recordings FILES of the same model over different samples."""

@@ -1,5 +1,6 @@
 """The logical dtypes that a recording can hold, and the NumPy dtypes in which they are stored."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,12 @@ def widened(stored: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
     if dtype == "float8_e4m3fn":
         return np.take(_e4m3fn_values(), stored)
     return stored
+
+
+@cache
+def widened_dtype(dtype: str) -> np.dtype[Any]:
+    """The NumPy dtype of what `widened` returns."""
+    return widened(np.empty(0, raw_dtype(dtype)), dtype).dtype
 
 
 def narrowed(values: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:

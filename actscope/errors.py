@@ -72,9 +72,24 @@ class DiskFullError(ActscopeError, OSError):
 class FormatError(ActscopeError, ValueError):
     """A file is not an actscope recording, or not one that this version reads."""
 
+    def __str__(self) -> str:
+        return printable(super().__str__())  # it may quote what a stranger's file says
+
 
 class RenderError(ActscopeError, ValueError):
     """What was asked for cannot be drawn."""
+
+
+def printable(text: str) -> str:
+    """The same text with an escape for what is no letter, such as a line break or a colour code.
+
+    What a stranger's file says could move the cursor, or make two lines of one.
+    """
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 def first_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actscope.axes import shape_text
+from actscope.errors import printable
 from actscope.plurals import counted
 from actscope.progress import readable_bytes
 from actscope.protocol import LayerInfo
@@ -42,7 +43,7 @@ def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> 
     for title, justify in columns:
         table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     printed = io.StringIO()
     Console(file=printed, width=100_000, no_color=True).print(table)
     return "\n".join(line.rstrip() for line in printed.getvalue().splitlines())
@@ -155,7 +156,7 @@ def layers_json(layers: Sequence[LayerInfo]) -> list[dict[str, Any]]:
 def recording_table(recording: Recording) -> str:
     """A recording's origin and its layers."""
     origin = recording.provenance
-    model = origin.get("model", {})
+    model = origin.get("model") or {}
     lines = [
         recording_summary(recording),
         "",
@@ -177,7 +178,8 @@ def recording_table(recording: Recording) -> str:
         ]
         for name, layer in every_tensor(recording).items()
     ]
-    return "\n".join(lines) + table([*columns, ("dtype", "left"), ("size", "right")], rows)
+    top = "\n".join(map(printable, lines))
+    return top + table([*columns, ("dtype", "left"), ("size", "right")], rows)
 
 
 def _samples_line(recording: Recording) -> str:
@@ -266,9 +268,8 @@ def verdict(comparison: "Comparison") -> str:
     compared = f"{len(comparison.layers)} layers, {samples}"
     if not beyond:
         return f"within tolerance: {compared}"
-    return (
-        f"BEYOND TOLERANCE in {beyond} of {compared}; first diverging: {comparison.first_diverging}"
-    )
+    first = printable(comparison.first_diverging or "")
+    return f"BEYOND TOLERANCE in {beyond} of {compared}; first diverging: {first}"
 
 
 def comparison_origins(comparison: "Comparison") -> str:
@@ -279,7 +280,7 @@ def comparison_origins(comparison: "Comparison") -> str:
         if names:
             lines.append(f"only in {side}: {', '.join(names)}")
     lines += [f"not compared: {name}, {why}" for name, why in comparison.not_compared.items()]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _origin_line(side: str, origin: "Origin") -> str:
@@ -314,6 +315,7 @@ def difference_cells(layer: "LayerDifference") -> list[str]:
 def worst_words(worst: "WorstElement") -> str:
     """Which element differs most, and by what."""
     sample = f"sample {worst.sample}" + (f" ({worst.sample_id})" if worst.sample_id else "")
+    sample = printable(sample)
     return f"worst: {sample}, element {worst.position}: {worst.a:.9g} against {worst.b:.9g}"
 
 

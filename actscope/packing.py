@@ -11,13 +11,13 @@ import numpy as np
 
 from actscope.dtypes import narrowed, widened
 from actscope.errors import ActscopeWarning, DataError
-from actscope.protocol import Array
+from actscope.store.bands import Part, decoded
 from actscope.store.chunking import SAMPLE, stored_as
 from actscope.store.opening import check_recording_output
 from actscope.store.reader import Recording, open_recording
 from actscope.store.replanning import batches_of, plan_of, read_finished
 from actscope.store.schema import SAMPLES, RecordingPlan, TensorPlan
-from actscope.store.writers import open_writer
+from actscope.store.writers import append_stored, open_writer
 
 FLOATS = ("float16", "bfloat16", "float32")
 
@@ -33,8 +33,9 @@ def pack(
 ) -> Recording:
     """Write a finished recording anew; the one that is there stays as it is.
 
-    Its rows are compared with their checksums first. Where the call breaks off, the same call goes
-    on from there.
+    Rows are compared with their checksums before they are written. What stays as it is, such as
+    inputs that are compressed already, is copied without being encoded again. Where the call breaks
+    off, the same call goes on from there.
 
     Args:
         path: a finished recording.
@@ -50,7 +51,9 @@ def pack(
         The new recording, opened.
 
     Raises:
-        FormatError: `path` is not a recording, or is damaged.
+        MissingFileError: there is no such file.
+        FormatError: `path` is not a recording, or is damaged; the rows before stay, to be gone on
+            with.
         DataError: it is not finished, or there is no such codec, layout or dtype.
         OutputExistsError: `output` exists and `overwrite` is false.
         DiskFullError: the disk has no room.
@@ -69,10 +72,10 @@ def pack(
     convert = [_conversion(old, new) for old, new in zip(plan.tensors, packed.tensors, strict=True)]
     overflows = 0
     with open_writer(output, packed, overwrite=overwrite) as writer:
-        for batch in batches_of(path, structure, start=writer.committed):
+        for batch in batches_of(path, structure, packed, start=writer.committed):
             converted = [change(rows) for change, rows in zip(convert, batch, strict=True)]
             overflows += _overflows(plan, packed, batch, converted)
-            writer.append(converted)
+            append_stored(writer, converted)
         writer.complete()
     if overflows:
         warnings.warn(
@@ -98,24 +101,25 @@ def _narrowed(tensor: TensorPlan, dtype: str | None) -> TensorPlan:
     return replace(tensor, dtype=dtype)
 
 
-def _conversion(old: TensorPlan, new: TensorPlan) -> Callable[[Array], Array]:
+def _conversion(old: TensorPlan, new: TensorPlan) -> Callable[[Part], Part]:
     if old.dtype == new.dtype:
-        return np.ascontiguousarray
+        return lambda rows: rows
     return partial(_converted, old=old.dtype, new=new.dtype)
 
 
-def _converted(rows: Array, old: str, new: str) -> Array:
-    return narrowed(widened(rows, old), new)
+def _converted(rows: Part, old: str, new: str) -> Part:
+    return narrowed(widened(decoded(rows), old), new)
 
 
 def _overflows(
-    plan: RecordingPlan, packed: RecordingPlan, before: list[Array], after: list[Array]
+    plan: RecordingPlan, packed: RecordingPlan, before: list[Part], after: list[Part]
 ) -> int:
     """How many finite values became infinite."""
     count = 0
     for old, new, rows, converted in zip(plan.tensors, packed.tensors, before, after, strict=True):
         if new.dtype == "float16" != old.dtype:
-            count += int(np.isinf(converted).sum() - np.isinf(widened(rows, old.dtype)).sum())
+            infinite = np.isinf(widened(decoded(rows), old.dtype)).sum()
+            count += int(np.isinf(decoded(converted)).sum() - infinite)
     return count
 
 

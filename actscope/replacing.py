@@ -14,11 +14,22 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     Raises:
         OutputExistsError: the file exists and `overwrite` is false, or it is a folder.
     """
-    if path.is_dir():
-        raise OutputExistsError(f"{path} is a folder: name a file to write, such as {path}/run.h5")
+    check_no_folder(path)
     if path.exists() and not overwrite:
         raise OutputExistsError(
             f"{path} exists: choose another name, or overwrite it (overwrite=True, --overwrite)"
+        )
+
+
+def check_no_folder(path: Path) -> None:
+    """Refuse a folder where a file is to be written.
+
+    Raises:
+        OutputExistsError: it is one.
+    """
+    if path.is_dir():
+        raise OutputExistsError(
+            f"{path} is a folder: name a file to write, such as {path / 'run.h5'}"
         )
 
 

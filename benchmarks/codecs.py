@@ -1,35 +1,47 @@
-"""Recording in chunks: codecs, one and two threads, and the layout by channels.
-
-    python -m benchmarks.codecs [--samples 30000] [--rounds 3] [--folder /dev/shm]
+"""Recording in chunks: codecs in one and two threads, by channels, and beside a model.
 
 Random values after a ReLU, float32, `(N, 24, 24, 16)`, appended in batches of 512 from memory:
-everything that a recording does is in the time, from laying the file out to its name. Every round
-has each way once; medians. Then a file of 500 layers is opened.
+everything that a recording does is in the time, from laying the file out to its name. "Encoding
+alone" is the codec over the same chunks in as many threads, and nothing else. Then all layers of
+the ConvNet are recorded with zstd, beside capturing them into memory and encoding these arrays
+alone, per backend in a process of its own.
 """
 
-import argparse
-import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from statistics import median
+from typing import Any
 
 import numpy as np
 
-import actscope
 from actscope.protocol import OutputInfo
 from actscope.store import chunked_writer, schema
 from actscope.store.chunking import stored_as
+from actscope.store.codecs import encode
 from actscope.store.schema import RecordingPlan
 from actscope.store.writers import open_writer
+from benchmarks import convnet
+from benchmarks.measuring import Options, by_backend, new_file, rounds_of, timed
+from benchmarks.tables import Ratio, Series, Table
 
+SAMPLES = 30_000
 SHAPE = (24, 24, 16)
 BATCH_SIZE = 512
-WAYS = (
-    ("none", "sample", 2),
-    ("zstd", "sample", 1),
-    ("zstd", "sample", 2),
-    ("gzip", "sample", 1),
-    ("gzip", "sample", 2),
-    ("zstd", "channel", 2),
+CHUNK_BYTES = 2**20
+CAPTURE, ALONE, EXTRACT = "capture into memory", "encoding alone", "`extract`, zstd"
+RATIOS = (
+    Ratio(
+        "speed with 2 threads / 1", ("recorded, 1 thread",), ("recorded, 2 threads",), at_least=1.6
+    ),
+    Ratio(
+        "speed / encoding alone, 1 thread", ("encoding alone, 1 thread",), ("recorded, 1 thread",)
+    ),
+    Ratio(
+        "speed / encoding alone, 2 threads",
+        ("encoding alone, 2 threads",),
+        ("recorded, 2 threads",),
+    ),
 )
 
 
@@ -39,63 +51,93 @@ def output(path: str, shape: tuple[int, ...], order: int) -> OutputInfo:
     return OutputInfo(path, "Conv2D", order, 0, 0, "", shape, "float32", axes, "channels_last")
 
 
-def record(path: Path, samples: int, codec: str, layout: str, threads: int) -> tuple[float, int]:
-    """Seconds for one recording, and its bytes."""
-    random = np.random.default_rng(0)
-    rows = np.maximum(random.standard_normal((4 * BATCH_SIZE, *SHAPE), np.float32), 0)
+def record(batches: Sequence[Any], path: Path, codec: str, layout: str, threads: int) -> None:
+    """One recording."""
     chunked_writer.THREADS, chunked_writer.BANDS_UNDER_WAY = threads, 2 * threads
+    samples = sum(map(len, batches))
     tensors, groups = schema.plan_layers([output("conv2d", SHAPE, 0)])
     plan = stored_as(RecordingPlan(samples, tuple(tensors), groups, "{}"), codec, layout)
-    path.unlink(missing_ok=True)
-    start = time.perf_counter()
-    with open_writer(path, plan) as writer:
-        for first in range(0, samples, BATCH_SIZE):
-            place = first % len(rows)
-            writer.append([rows[place : place + min(BATCH_SIZE, samples - first)]])
+    with open_writer(path, plan, overwrite=True) as writer:
+        for batch in batches:
+            writer.append([batch])
         writer.complete()
-    return time.perf_counter() - start, path.stat().st_size
 
 
-def seconds_to_open(path: Path, layers: int) -> float:
-    """The median of a few times that a file of many layers is opened."""
-    outputs = [
-        output(f"block_{number // 7}/conv_{number}", (4, 4, 4), number) for number in range(layers)
+def encode_all(chunks: Sequence[Any], codec: str, threads: int) -> None:
+    """The codec alone."""
+    with ThreadPoolExecutor(threads) as pool:
+        sum(pool.map(lambda chunk: len(encode(chunk, codec)), chunks))
+
+
+def in_chunks(rows: Any) -> Iterator[Any]:
+    """As many rows at a time as a chunk has."""
+    step = max(1, CHUNK_BYTES // rows[0].nbytes)
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
+
+
+def codecs_table(samples: int, rounds: int, folder: Path) -> Table:
+    """Every way of recording, interleaved."""
+    random = np.random.default_rng(0)
+    rows = np.maximum(random.standard_normal((4 * BATCH_SIZE, *SHAPE), np.float32), 0)
+    places = [start % len(rows) for start in range(0, samples, BATCH_SIZE)]
+    batches = [rows[place : place + BATCH_SIZE] for place in places]
+    chunks = [chunk for batch in batches for chunk in in_chunks(batch)]
+    size = sum(batch.nbytes for batch in batches)
+    smaller: dict[str, list[float]] = {}
+    with new_file(folder) as path:
+        ways = {
+            ("none", "recorded, 2 threads"): partial(record, batches, path, "none", "sample", 2)
+        }
+        for codec in ("zstd", "gzip"):
+            for threads, words in ((1, "1 thread"), (2, "2 threads")):
+                recorded = partial(record, batches, path, codec, "sample", threads)
+                ways[codec, f"recorded, {words}"] = recorded
+                ways[codec, f"encoding alone, {words}"] = partial(
+                    encode_all, chunks, codec, threads
+                )
+            record(batches, path, codec, "sample", 2)
+            smaller[codec] = [size / path.stat().st_size]
+        by_channels = partial(record, batches, path, "zstd", "channel", 2)
+        ways["zstd", "recorded by channels, 2 threads"] = by_channels
+        found = rounds_of(ways, rounds)
+    labels = dict.fromkeys(label for _, label in found)
+    series = [
+        Series(label, {codec: values for (codec, one), values in found.items() if one == label})
+        for label in labels
     ]
-    tensors, groups = schema.plan_layers(outputs)
-    path.unlink(missing_ok=True)
-    with open_writer(path, RecordingPlan(4, tuple(tensors), groups, "{}")) as writer:
-        writer.append([np.zeros((4, 4, 4, 4), np.float32)] * layers)
-        writer.complete()
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        actscope.open(path).close()
-        times.append(time.perf_counter() - start)
-    return median(times)
+    title = f"Recording in chunks: {size / 1e9:.1f} GB of float32 after a ReLU, in batches of 38 MB"
+    return Table("codecs", title, (*series, Series("smaller by", smaller, "times")), RATIOS)
 
 
-def main() -> None:
-    """Run all, interleaved, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=30_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", default="/dev/shm")
-    words = parser.parse_args()
-    path = Path(words.folder) / "codecs.h5"
-    size = words.samples * int(np.prod(SHAPE)) * 4
-    found: dict[tuple[str, str, int], list[tuple[float, int]]] = {way: [] for way in WAYS}
-    try:
-        for _ in range(words.rounds):
-            for way in WAYS:
-                found[way].append(record(path, words.samples, *way))
-        print(f"{'codec':7}{'layout':9}{'threads':8}{'MB/s':>7}{'smaller by':>12}")
-        for (codec, layout, threads), runs in found.items():
-            speed = size / median(seconds for seconds, _ in runs) / 1e6
-            print(f"{codec:7}{layout:9}{threads:<8}{speed:7.0f}{size / runs[0][1]:12.2f}")
-        print(f"500 layers opened in {1000 * seconds_to_open(path, 500):.0f} ms")
-    finally:
-        path.unlink(missing_ok=True)
+def measure_beside_model(rounds: int, samples: int, folder: str) -> dict[str, list[float]]:
+    """Seconds to capture the ConvNet's layers, to encode them alone, and for both at once.
+
+    The first round warms up and is left out.
+    """
+    model, data = convnet.build(), convnet.images(samples)
+    threads = chunked_writer.THREADS
+    times: dict[str, list[float]] = {CAPTURE: [], ALONE: [], EXTRACT: []}
+    with new_file(folder) as path:
+        extract = partial(convnet.extract, model, data, path, codec="zstd")
+        for _ in range(rounds + 1):
+            times[CAPTURE].append(timed(lambda: convnet.capture(model, data)))
+            layers = [
+                np.concatenate(one) for one in zip(*convnet.capture(model, data), strict=True)
+            ]
+            chunks = [chunk for layer in layers for chunk in in_chunks(layer)]
+            times[ALONE].append(timed(partial(encode_all, chunks, "zstd", threads)))
+            del layers, chunks
+            times[EXTRACT].append(timed(extract))
+    return {name: found[1:] for name, found in times.items()}
 
 
-if __name__ == "__main__":
-    main()
+def tables(options: Options) -> Iterator[Table]:
+    """One table without a model, and one beside the ConvNet on each backend."""
+    samples = options.scaled(SAMPLES)
+    yield codecs_table(samples, options.rounds, options.folder)
+    found = by_backend(measure_beside_model, options, options.rounds, samples, str(options.folder))
+    series = tuple(Series(label, values) for label, values in found.items())
+    ratio = Ratio("extract / (capture + encoding alone)", (EXTRACT,), (CAPTURE, ALONE))
+    title = f"Recording the ConvNet with zstd: all layers, {samples:,} samples"
+    yield Table("codecs-model", title, series, (ratio,))

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, TypeVar
+
+Name = TypeVar("Name")
 
 BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 
@@ -54,10 +56,10 @@ def timed(function: Callable[[], Any]) -> float:
 
 
 def rounds_of(
-    ways: Mapping[str, Callable[[], Any]],
+    ways: Mapping[Name, Callable[[], Any]],
     rounds: int,
     before: Callable[[], Any] = lambda: None,
-) -> dict[str, list[float]]:
+) -> dict[Name, list[float]]:
     """Seconds of each way in interleaved rounds; the first, which warms up, is dropped.
 
     Args:
@@ -65,7 +67,7 @@ def rounds_of(
         rounds: how many rounds count.
         before: called before each way, not measured.
     """
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[Name, list[float]] = {name: [] for name in ways}
     for _ in range(rounds + 1):
         for name, way in ways.items():
             before()

@@ -1,41 +1,40 @@
-"""The file itself: how fast it is written, opened and read, beside plain writes and reads.
+"""Writing a recording, beside plain writes of the same bytes.
 
-    python -m benchmarks.store [--rounds 5] [--folders /dev/shm,/tmp] [--gigabytes 10]
-
-Prints
-
-- write: a whole recording, from laying it out to closing it, with its checksums and a commit a
-  second, against the same bytes written with `os.pwrite` into a file reserved in the same way; in
-  pairs. Also the rows alone, without the laying out and reserving on either side;
-- open: a file with 500 layers;
-- read: one sample, and a batch, of a large file; the batch also after the system forgot the file.
+A layer of float32, about 1 GB, in batches that come fresh from memory, as from a model. A whole
+recording goes from laying the file out to closing it, with its checksums and a commit a second; the
+plain way reserves the file's blocks on a disk, as a recording does, writes with `os.pwrite`, and
+brings all to the disk. Also the rows alone, without the laying out and reserving on either side.
 """
 
-import argparse
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
-from statistics import median
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
-import actscope
 from actscope.protocol import Array, OutputInfo
 from actscope.store import schema
 from actscope.store.schema import RecordingPlan
 from actscope.store.writer import Writer
+from benchmarks.measuring import Options, have_memory_at_hand, new_file
+from benchmarks.tables import Ratio, Series, Table
 
 TOTAL_BYTES = 10**9
 FRESH_BYTES = 2**28
-SAMPLE_SHAPE = (14, 14, 512)  # 401,408 bytes of float32
 CASES = {
-    "26 MB batches": ((14, 14, 512), 64),
-    "4 MB batches": ((32, 32, 8), 128),
-    "rows of 512 B, 32 kB batches": ((128,), 64),
+    "batches of 26 MB": ((14, 14, 512), 64),
+    "batches of 4 MB": ((32, 32, 8), 128),
+    "batches of 32 kB, rows of 512 bytes": ((128,), 64),
 }
+GOALS = dict(zip(CASES, (0.95, 0.95, 0.85), strict=True))
+PLAIN, PLAIN_ROWS = "plain writes, whole", "plain writes, the rows alone"
+RECORDED, RECORDED_ROWS = "a recording, whole", "a recording, the rows alone"
+RATIOS = (
+    Ratio("speed of the whole", (PLAIN,), (RECORDED,), at_least=GOALS),
+    Ratio("speed of the rows", (PLAIN_ROWS,), (RECORDED_ROWS,)),
+)
 
 
 def planned(shapes: list[tuple[int, ...]], samples: int) -> RecordingPlan:
@@ -49,12 +48,15 @@ def planned(shapes: list[tuple[int, ...]], samples: int) -> RecordingPlan:
     return RecordingPlan(samples, tuple(tensors), groups, "{}")
 
 
-def raw(path: Path, batches: Sequence[Array], count: int) -> tuple[float, float]:
-    """Plain writes into a reserved file; seconds in all, and for the rows alone."""
+def write_plainly(
+    path: Path, batches: Sequence[Array], count: int, *, is_on_disk: bool
+) -> tuple[float, float]:
+    """Plain writes; seconds in all, and for the rows alone."""
     start = time.perf_counter()
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
     size = batches[0].nbytes
-    os.posix_fallocate(descriptor, 0, size * count)
+    if is_on_disk:
+        os.posix_fallocate(descriptor, 0, size * count)
     ready = time.perf_counter()
     for number in range(count):
         os.pwrite(descriptor, batches[number % len(batches)], number * size)
@@ -63,7 +65,7 @@ def raw(path: Path, batches: Sequence[Array], count: int) -> tuple[float, float]
     return time.perf_counter() - start, time.perf_counter() - ready
 
 
-def recorded(path: Path, batches: Sequence[Array], count: int) -> tuple[float, float]:
+def record(path: Path, batches: Sequence[Array], count: int) -> tuple[float, float]:
     """A recording; seconds in all, and for the rows alone."""
     start = time.perf_counter()
     with Writer(path, planned([batches[0].shape[1:]], len(batches[0]) * count)) as writer:
@@ -74,112 +76,37 @@ def recorded(path: Path, batches: Sequence[Array], count: int) -> tuple[float, f
     return time.perf_counter() - start, time.perf_counter() - ready
 
 
-def measure_writing(folder: Path, rounds: int) -> None:
-    """Both, alternating, and the ratio of their speeds."""
-    for name, (shape, rows) in CASES.items():
-        size = 4 * rows * prod(shape)
-        count = TOTAL_BYTES // size
-        # As from a model, no batch is in the processor's cache already.
-        values = np.random.default_rng(0).random((FRESH_BYTES // size, rows, *shape), np.float32)
-        batches = list(values)
-        pairs = []
-        for _ in range(rounds + 1):
-            times = []
-            for way in (raw, recorded):
-                times.append(way(folder / "store-benchmark", batches, count))
-                (folder / "store-benchmark").unlink()
-            pairs.append(times)
-        whole, rows_alone = ([r[k] / a[k] for r, a in pairs[1:]] for k in (0, 1))
-        speed = median(count * size / a[0] / 1e9 for _, a in pairs[1:])
-        print(
-            f"  {name:28} whole {median(whole):.2f} ({min(whole):.2f} to {max(whole):.2f})   "
-            f"rows alone {median(rows_alone):.2f} ({min(rows_alone):.2f} to {max(rows_alone):.2f})"
-            f"   {speed:.2f} GB/s"
-        )
+def measure(
+    shape: tuple[int, ...], rows: int, total: int, rounds: int, folder: Path, *, is_on_disk: bool
+) -> dict[str, list[float]]:
+    """Both ways in turns; the first round, which warms up, is dropped."""
+    size = 4 * rows * prod(shape)
+    count = max(2, total // size)
+    values = np.random.default_rng(0).random((FRESH_BYTES // size, rows, *shape), np.float32)
+    batches = list(values)
+    found: dict[str, list[float]] = {PLAIN: [], PLAIN_ROWS: [], RECORDED: [], RECORDED_ROWS: []}
+    for _ in range(rounds + 1):
+        if not is_on_disk:
+            have_memory_at_hand(folder, 2 * count * size)
+        with new_file(folder) as path:
+            plain = write_plainly(path, batches, count, is_on_disk=is_on_disk)
+        with new_file(folder) as path:
+            recorded = record(path, batches, count)
+        for label, seconds in zip(found, (*plain, *recorded), strict=True):
+            found[label].append(seconds)
+    return {label: seconds[1:] for label, seconds in found.items()}
 
 
-def timed(function: Callable[[], object], times: int) -> float:
-    """Median seconds of a call."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return median(seconds)
-
-
-def measure_opening(folder: Path) -> None:
-    """A file with 500 layers."""
-    path = folder / "store-benchmark"
-    plan = planned([(4, 4, 8)] * 500, 4)
-    start = time.perf_counter()
-    with Writer(path, plan) as writer:
-        laid_out = time.perf_counter() - start
-        writer.append([np.zeros((4, 4, 4, 8), np.float32)] * 500)
-        writer.commit()
-    seconds = timed(lambda: actscope.open(path).close(), 15)
-    print(f"  500 layers: opened in {seconds * 1e3:.1f} ms, laid out in {laid_out * 1e3:.0f} ms")
-    path.unlink()
-
-
-def measure_reading(folder: Path, total: int) -> None:
-    """One sample and one batch of a large file."""
-    path = folder / "store-benchmark"
-    batch = np.random.default_rng(0).normal(size=(256, *SAMPLE_SHAPE)).astype(np.float32)
-    recorded(path, [batch], max(2, total // batch.nbytes))
-    layer = actscope.open(path)["layer_0"]
-    rows = iter(np.random.default_rng(1).integers(0, len(layer), 10_000).repeat(2))
-    layer[int(len(layer) - 1)]
-    pairs = []
-    for row in rows:
-        start = time.perf_counter()
-        layer[int(row)]
-        pairs.append(time.perf_counter() - start)
-        if len(pairs) == 400:
-            break
-    print(f"  sample of {batch[0].nbytes:,} bytes, warm: {median(pairs[1::2]) * 1e3:.3f} ms")
-    warm = timed(lambda: layer[0:256], 5)
-    print(f"  batch of 256 samples, warm: {batch.nbytes / warm / 1e9:.1f} GB/s")
-    speeds, plain = [], []
-    for number in range(4):
-        first = number * 256 % (len(layer) - 256)
-        forget(path)
-        seconds = timed(lambda first=first: layer[first : first + 256], 1)  # type: ignore[misc]
-        speeds.append(batch.nbytes / seconds / 1e9)
-        forget(path)
-        with path.open("rb", buffering=0) as file:
-            file.seek(first * batch[0].nbytes)
-            plain.append(batch.nbytes / timed(lambda: file.read(batch.nbytes), 1) / 1e9)
-    print(
-        f"  batch of 256 samples, cold: {median(speeds):.2f} GB/s; plain read {median(plain):.2f}"
-    )
-    path.unlink()
-
-
-def forget(path: Path) -> None:
-    """Let the system drop the file's pages."""
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(descriptor)
-
-
-def main() -> None:
-    """Measure in each folder; read where files are real."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--folders", default="/dev/shm,/tmp")
-    parser.add_argument("--gigabytes", type=float, default=10)
-    words = parser.parse_args()
-    for place in words.folders.split(","):
-        with TemporaryDirectory(dir=place) as folder:
-            print(f"{place}: speed against plain writes of the same bytes")
-            measure_writing(Path(folder), words.rounds)
-    with TemporaryDirectory(dir=words.folders.split(",")[-1]) as folder:
-        print("reading")
-        measure_opening(Path(folder))
-        measure_reading(Path(folder), int(words.gigabytes * 1e9))
-
-
-if __name__ == "__main__":
-    main()
+def tables(options: Options) -> Iterator[Table]:
+    """One table in memory, and one on the disk."""
+    total = options.scaled(TOTAL_BYTES)
+    places = {"memory": (options.folder, "in memory"), "disk": (options.disk, "on the disk")}
+    for place, (folder, words) in places.items():
+        found: dict[str, dict[str, list[float]]] = {}
+        for name, (shape, rows) in CASES.items():
+            times = measure(shape, rows, total, options.rounds, folder, is_on_disk=place == "disk")
+            for label, seconds in times.items():
+                found.setdefault(label, {})[name] = seconds
+        series = tuple(Series(label, values) for label, values in found.items())
+        title = f"Writing a recording of {total / 1e9:.1f} GB {words}"
+        yield Table(f"store-{place}", title, series, RATIOS)

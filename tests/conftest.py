@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from document_reader import agrees_with_actscope, recordings_in
+from limited import Limited
 from recordings import Example
 
 
@@ -34,3 +36,21 @@ def pytest_ignore_collect(collection_path, config):
 @pytest.fixture
 def example(tmp_path):
     return Example(tmp_path / "run.h5")
+
+
+@pytest.fixture(autouse=True)
+def _the_document_is_enough(request):
+    """Whatever recording a test makes, a reader written from docs/format.md reads the same."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is not None and "hostile" not in request.node.name:
+        for path in recordings_in(folder):
+            agrees_with_actscope(path)
+
+
+@pytest.fixture(scope="session")
+def limited():
+    """Does what people do with a file, in a child that is watched."""
+    process = Limited()
+    yield process
+    process.close()

@@ -37,8 +37,10 @@ def _rebuilt(file, shape, chunk, filters, chunks=()):
     made = h5py.h5d.create(
         file["layers/conv2d"].id, b"output", h5py.h5t.IEEE_F32LE, space, dcpl=creation
     )
+    kept["unreduced-shape"] = np.array(shape[1:])
+    words = {**json.loads(kept["summary"]), "unreduced-shape": shape[1:]}
     dataset = h5py.Dataset(made)
-    dataset.attrs.update(kept)
+    dataset.attrs.update(kept | {"summary": np.bytes_(json.dumps(words).encode())})
     for place, content, mask in chunks:
         made.write_direct_chunk(place, bytes(content), mask)
 

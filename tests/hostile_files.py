@@ -160,6 +160,43 @@ def provenance_that_is_no_json(file):
     file.attrs["provenance"] = "not JSON"
 
 
+def provenance_of_many_values(file):
+    file.attrs["provenance"] = '{"data": {"parts": [' + "[]," * 2_000_000 + "0]}}"
+
+
+def provenance_of_another_kind(file):
+    file.attrs["provenance"] = '{"model": "a name"}'
+
+
+def batch_size_that_is_no_number(file):
+    file.attrs["provenance"] = '{"batch-size": [32]}'
+
+
+def path_that_is_no_text(file):
+    without_summaries(file)
+    file[LAYER].attrs["path"] = np.bytes_(b"conv\xff")
+
+
+def ids_that_are_no_text(file):
+    file["samples/id"][3] = b"\xff\xfe"
+
+
+def shape_without_bytes(file):
+    _replaced(file, OUTPUT, lambda f, name, s: f.create_dataset(name, (s[0], 0, 2**40, 4), "f4"))
+
+
+def many_links_out(file):
+    """So many that HDF5 keeps the names in a newer way."""
+    for number in range(500):
+        file[f"layers/link{number}"] = h5py.ExternalLink("secret.h5", "/data")
+
+
+def name_of_two_lines(file):
+    del file[OUTPUT].attrs["order"]
+    without_summaries(file)
+    file.move(LAYER, "layers/first\n\x1b[2Jsecond")
+
+
 def negative_rows(file):
     file["rows"][0] = -1
 
@@ -210,6 +247,14 @@ CHANGES = [
     summary_of_another_kind,
     summary_without_end,
     provenance_that_is_no_json,
+    provenance_of_many_values,
+    provenance_of_another_kind,
+    batch_size_that_is_no_number,
+    path_that_is_no_text,
+    ids_that_are_no_text,
+    shape_without_bytes,
+    many_links_out,
+    name_of_two_lines,
     negative_rows,
     too_many_rows,
     newer_version,

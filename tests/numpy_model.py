@@ -2,9 +2,12 @@
 
 As a script it records, for tests that kill it:
 
-    python numpy_model.py run.h5 samples seconds_per_batch
+    python numpy_model.py run.h5 samples seconds_per_batch words
+
+with words of `record` as JSON. It commits ten times a second.
 """
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -15,7 +18,7 @@ import numpy as np
 import actscope
 from actscope import registry
 from actscope.protocol import Fetched, LayerInfo, ModelProvenance
-from actscope.store import checksums
+from actscope.store import checksums, chunked_writer, chunking, writer
 from recordings import output_info
 
 BATCH_SIZE = 4
@@ -92,6 +95,18 @@ def extract(model, data, path, **words):
         return actscope.extract(model, data, path, **words)
 
 
+def stream(data):
+    """The same data as an iterable of batches."""
+    for start in range(0, len(data), BATCH_SIZE):
+        yield data[start : start + BATCH_SIZE]
+
+
+def record(path, samples, seconds=0.0, *, is_stream=False, **words):
+    """What the script does."""
+    data = rows(samples)
+    return extract(Model(seconds=seconds), stream(data) if is_stream else data, path, **words)
+
+
 def content(path):
     """The file's bytes, but for when the run began."""
     created = actscope.open(path).provenance["created"].encode()
@@ -99,5 +114,6 @@ def content(path):
 
 
 if __name__ == "__main__":
-    checksums.BLOCK_BYTES = SMALL_BLOCK
-    extract(Model(seconds=float(sys.argv[3])), rows(int(sys.argv[2])), Path(sys.argv[1]))
+    checksums.BLOCK_BYTES = chunking.BLOCK_BYTES = SMALL_BLOCK
+    writer.SECONDS_BETWEEN_COMMITS = chunked_writer.SECONDS_BETWEEN_COMMITS = 0.1
+    record(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), **json.loads(sys.argv[4]))

@@ -49,6 +49,8 @@ class Tape:
 
     def _patched(self, name, real):
         def call(*arguments, **words):
+            if name in SYNCHRONISING:  # what others write meanwhile it may leave out
+                self.note("syncing", _path(arguments[0]))
             result = real(*arguments, **words)
             getattr(self, f"_note_{name}")(result, *arguments)
             return result
@@ -99,6 +101,9 @@ PATCHED = (
     "fsync",
     "fdatasync",
 )
+
+
+SYNCHRONISING = ("fsync", "fdatasync")
 
 
 def _path(descriptor):
@@ -161,12 +166,16 @@ def _play(operation, files):
 
 def unsynchronised(operations):
     """Positions of the writes that are not yet brought to the disk at the end."""
-    waiting = {}
+    waiting, under_way = {}, {}
     for position, operation in enumerate(operations):
         if operation.kind == "write":
             waiting.setdefault(operation.name, []).append(position)
+        elif operation.kind == "syncing":
+            under_way[operation.name] = set(waiting.get(operation.name, ()))
         elif operation.kind == "sync":
-            waiting.pop(operation.name, None)
+            done = under_way.pop(operation.name)
+            left = waiting.pop(operation.name, [])
+            waiting[operation.name] = [place for place in left if place not in done]
         elif operation.kind == "rename":
             waiting[operation.target] = waiting.pop(operation.name, [])
     return [position for positions in waiting.values() for position in positions]

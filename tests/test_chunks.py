@@ -1,21 +1,23 @@
 """Recordings in chunks: codecs, layouts, streams of unknown length, and any index into them."""
 
 import dataclasses
+import threading
 from pathlib import Path
 
 import h5py
 import hdf5plugin  # noqa: F401 - gives HDF5 its zstd
 import numpy as np
 import pytest
+from h5py._objects import phil
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import actscope
 from actscope.errors import DataError, DiskFullError, FormatError, OutputExistsError, ResumeError
-from actscope.store import checksums, chunking, disk
+from actscope.store import checksums, chunking, disk, layout
 from actscope.store.chunked_writer import ChunkedWriter
-from actscope.store.chunking import chunk_shape, chunks_of, places
+from actscope.store.chunking import chunk_at, chunk_shape, places
 from actscope.store.codecs import CODECS, decode, encode, filters
 from actscope.store.schema import TensorPlan
 from actscope.store.writer import Writer
@@ -93,6 +95,51 @@ def test_an_unfinished_run_is_read_and_gone_on_with(stored, upto, known):
             np.testing.assert_array_equal(one[f"checksums/{number}"], two[f"checksums/{number}"])
 
 
+def test_a_run_goes_on_in_the_same_file_of_chunks(stored):
+    example, codec, layout = stored
+    plan = chunked(example, codec, layout)
+    write(example, plan, 25)
+    (before,) = example.path.parent.glob("run.h5.chunks-*")
+    number = before.stat().st_ino
+    for upto in (31, 49):
+        write(example, plan, upto)
+        assert list(example.path.parent.glob("run.h5.chunks-*")) == [before]
+    write(example, plan)
+    assert example.path.stat().st_ino == number
+    check_content(example, 53)
+
+
+def laid_out_otherwise(surface, plan):
+    """As another version of the HDF5 library might: with something else before the chunks."""
+    file = create_chunked(surface, plan)
+    file.attrs["other"] = np.zeros(3000)
+    return file
+
+
+create_chunked = layout.create_chunked
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("actscope.store.layout.create_chunked", laid_out_otherwise),
+        ("actscope.store.journal._in_order", lambda chunks, order: ()),
+    ],
+)
+def test_chunks_move_where_the_library_would_place_them_elsewhere(stored, name, other, monkeypatch):
+    example, codec, layout = stored
+    plan = chunked(example, codec, layout)
+    write(example, plan, 25)
+    with monkeypatch.context() as patched:
+        patched.setattr(name, other)
+        write(example, plan, 31)
+    moved = [path.name for path in example.path.parent.glob("run.h5.chunks-*")]
+    assert moved == ["run.h5.chunks-1"]
+    check_content(example, 31)
+    write(example, plan)
+    check_content(example, 53)
+
+
 def test_committed_rows_are_read_while_the_run_goes_on(tmp_path):
     example = Example(tmp_path / "run.h5", samples=53)
     with ChunkedWriter(example.path, chunked(example)) as writer:
@@ -123,6 +170,9 @@ def test_another_run_is_refused_and_loses_nothing(tmp_path):
             ChunkedWriter(example.path, plan)
     with pytest.raises(ResumeError, match="chunks"):
         Writer(example.path, example.plan)
+    other = dataclasses.replace(example.plan, provenance='{"backend": "other"}')
+    with pytest.raises(ResumeError, match=r'\(backend: "none" in the file, "other" in this call\)'):
+        Writer(example.path, other)  # of which other chunks follow
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     write(example, chunked(example))
     with pytest.raises(OutputExistsError):
@@ -185,6 +235,29 @@ def test_a_disk_that_fills_up_loses_no_committed_row(tmp_path, monkeypatch):
     check_content(example, 53)
 
 
+def test_other_threads_may_use_h5py_meanwhile(tmp_path, monkeypatch):
+    """Data may come from HDF5: nobody else is in the library while it places a chunk."""
+    free = []
+    real = layout.Surface.write
+
+    def try_lock():
+        free.append(phil.acquire(False))
+        if free[-1]:
+            phil.release()
+
+    def write_observed(surface, data):
+        other = threading.Thread(target=try_lock)
+        other.start()
+        other.join()
+        return real(surface, data)
+
+    example = Example(tmp_path / "run.h5", samples=53)
+    monkeypatch.setattr(layout.Surface, "write", write_observed)
+    write(example, chunked(example))
+    assert len(free) > 20
+    assert not any(free)
+
+
 def test_damage_in_a_chunk_is_found_and_said(tmp_path):
     example = Example(tmp_path / "run.h5", samples=53)
     write(example, chunked(example, "none"))
@@ -216,7 +289,7 @@ def test_a_missing_chunk_is_damage(tmp_path):
         new = file.create_dataset("layers/conv2d/output", shape, "<f4", chunks=chunks)
         new.attrs.update(words)
         assert list(new.attrs["axes"]) == list(kept)
-    with pytest.raises(FormatError, match="0 chunks, fewer than its 53 rows"):
+    with pytest.raises(FormatError, match="needs 27 chunks for 53 rows"):
         actscope.open(example.path)["conv2d"][0]
 
 
@@ -239,7 +312,7 @@ def test_a_chunk_without_its_filters_is_refused(tmp_path):
     with h5py.File(example.path, "r+") as file:
         dataset = file["layers/conv2d/output"]
         dataset.id.write_direct_chunk((0, 0, 0, 0), bytes(dataset.chunks[0] * 576), filter_mask=3)
-    with pytest.raises(FormatError, match="filters were left out"):
+    with pytest.raises(FormatError, match="stored without some of its filters"):
         actscope.open(example.path)["conv2d"][0]
 
 
@@ -314,16 +387,20 @@ def test_a_chunk_that_would_grow_beyond_its_size_is_refused(codec):
     shape=st.lists(st.integers(1, 9), max_size=3),
     layout=st.sampled_from(chunking.LAYOUTS),
     count=st.integers(1, 20),
+    cuts=st.lists(st.integers(0, 20), max_size=3),
 )
-def test_chunks_cover_every_value_once(shape, layout, count):
+def test_chunks_cover_every_value_once(shape, layout, count, cuts):
     axes = ("y", "x", "channel")[3 - len(shape) :]
     tensor = TensorPlan("layers/x", "output", tuple(shape), "float32", axes)
     chunk = chunk_shape(tensor, layout, count)
     band = np.arange(1, 1 + count * int(np.prod(shape)), dtype="f4").reshape(count, *shape)
     band = band[: chunk[0]]
     seen = np.zeros_like(band)
-    for place, piece in zip(places(tensor.shape, chunk), chunks_of(band, chunk), strict=True):
+    parts = np.split(band, sorted(min(cut, len(band)) for cut in cuts))
+    for place in places(tensor.shape, chunk):
+        piece = chunk_at(parts, chunk, place)
         assert piece.shape == chunk
+        assert piece.flags.c_contiguous
         target = seen[(slice(None), *place)]
         target += piece[tuple(map(slice, target.shape))]
     np.testing.assert_array_equal(seen, band)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import actscope
 from actscope.dtypes import narrowed, widened
-from actscope.errors import DataError, FormatError, OutputExistsError
+from actscope.errors import DataError, FormatError, MissingFileError, OutputExistsError
 from numpy_model import Model, extract, rows
 from recordings import Example
 
@@ -142,6 +142,35 @@ def test_a_recording_is_not_packed_onto_itself(finished):
     assert finished.path.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", [".", "/", "folder"])
+def test_a_folder_is_no_output(finished, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputExistsError, match="is a folder: name a file to write"):
+        actscope.pack(finished.path, name, overwrite=True)
+    with pytest.raises(OutputExistsError, match="is a folder: name a file to write"):
+        extract(Model(), rows(5), name)
+
+
+def test_what_is_not_there_is_said_to_be_missing(finished, tmp_path):
+    with pytest.raises(MissingFileError, match=r"nothing\.h5 does not exist"):
+        actscope.pack(tmp_path / "nothing.h5", tmp_path / "small.h5")
+    with pytest.raises(MissingFileError, match=r"nothing\.h5 does not exist"):
+        actscope.merge([finished.path, tmp_path / "nothing.h5"], tmp_path / "all.h5")
+    assert list(tmp_path.iterdir()) == [finished.path]
+
+
+def test_the_same_samples_are_not_joined_with_themselves(tmp_path):
+    extract(Model(), rows(50), tmp_path / "a.h5")
+    (tmp_path / "link.h5").symlink_to("a.h5")
+    for twice in ("a.h5", "link.h5"):
+        with pytest.raises(DataError, match=f"{twice} is given twice"):
+            actscope.merge([tmp_path / "a.h5", tmp_path / twice], tmp_path / "all.h5")
+    extract(Model(), rows(50), tmp_path / "again.h5", codec="zstd")
+    with pytest.raises(DataError, match=r"a\.h5 and .*again\.h5 are of the same samples"):
+        actscope.merge([tmp_path / "a.h5", tmp_path / "again.h5"], tmp_path / "all.h5")
+
+
 @pytest.fixture
 def parts(tmp_path):
     data = rows(103)
@@ -196,10 +225,10 @@ def test_a_merge_that_broke_off_goes_on(parts, tmp_path, monkeypatch):
     output = tmp_path / "all.h5"
     real = merging.batches_of
 
-    def breaking(path, structure, start):
+    def breaking(path, structure, plan, start):
         if path == paths[2]:
             raise KeyboardInterrupt
-        yield from real(path, structure, start)
+        yield from real(path, structure, plan, start)
 
     def committing(*words, **more):
         writer = open_writer(*words, **more)

@@ -1,5 +1,6 @@
 """A disk that is full before a run, and one that fills up during it: on a small file system."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 import actscope
 from actscope.errors import DiskFullError
-from actscope.store import writer
+from actscope.store import chunked_writer, replanning, writer
 from actscope.store.checking import check
 from actscope.store.space import reserve
 from numpy_model import Model, content, extract, rows
@@ -151,31 +152,111 @@ def test_a_disk_that_fills_up_keeps_committed_rows_and_the_run_goes_on(small_dis
     assert content(path) == content(reference)
 
 
+def stream():
+    """The same data as an iterable of unknown length."""
+    for start in range(0, SAMPLES, 500):
+        yield rows(SAMPLES)[start : start + 500]
+
+
+def record(folder, data=None, **words):
+    data = rows(SAMPLES) if data is None else data
+    return extract(Model(), data, folder / "run.h5", batch_size=500, **words)
+
+
+def sources(folder):
+    return [folder.parent / "first.h5", folder.parent / "second.h5"]
+
+
+JOBS = {
+    "contiguous": lambda folder: record(folder, Filling(folder)),
+    "zstd": lambda folder: record(folder, codec="zstd", statistics=True),
+    "channel": lambda folder: record(folder, layout="channel"),
+    "stream": lambda folder: record(folder, stream(), codec="gzip"),
+    "merge": lambda folder: actscope.merge(sources(folder), folder / "run.h5"),
+    "merge, contiguous": lambda folder: actscope.merge(
+        sources(folder), folder / "run.h5", codec="none"
+    ),
+    "pack": lambda folder: actscope.pack(sources(folder)[0], folder / "run.h5", codec="gzip"),
+}
+
 ON_THE_COMMAND_LINE = f"""
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from unittest import mock
 import actscope.cli
-import numpy_model, test_full_disk
-del os.posix_fallocate
-folder = Path(sys.argv[1])
+import test_full_disk
+if sys.argv[1] == "contiguous":
+    del os.posix_fallocate  # else nothing can happen
+test_full_disk.commit_often()
+job, folder = test_full_disk.JOBS[sys.argv[1]], Path(sys.argv[2])
 
 @actscope.cli.cli.command()
 def fill():
-    data = test_full_disk.Filling(folder)
-    numpy_model.extract(numpy_model.Model(), data, folder / "run.h5", batch_size=500)
+    job(folder)
 
 sys.argv = ["actscope", "fill"]
 actscope.cli.main()
 """
 
 
-def test_on_the_command_line_it_is_one_line_and_exit_code_2(small_disk):
-    command = [sys.executable, "-c", ON_THE_COMMAND_LINE, str(small_disk)]
+def commit_often():
+    writer.SECONDS_BETWEEN_COMMITS = chunked_writer.SECONDS_BETWEEN_COMMITS = 0
+    replanning.BYTES_AT_A_TIME = 20_000
+
+
+def on_the_command_line(job, folder):
+    """The job in a process of its own, where a crash of the HDF5 library would be seen."""
+    command = [sys.executable, "-c", ON_THE_COMMAND_LINE, job, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+def test_on_the_command_line_it_is_one_line_and_exit_code_2(small_disk):
+    line = on_the_command_line("contiguous", small_disk)
     assert line.startswith("actscope: the disk filled up while rows were written")
     (left,) = [path for path in small_disk.iterdir() if path.name != "filler"] or [None]
     assert left is None or check(left) == []
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """What is merged, and packed."""
+    for path, part in zip(sources(tmp_path / "disk"), np.split(rows(SAMPLES), 2), strict=True):
+        extract(Model(), part, path, batch_size=500, codec="zstd").close()
+
+
+@pytest.mark.parametrize("free", [20_000, 300_000, 900_000])
+@pytest.mark.parametrize("job", [job for job in JOBS if job != "contiguous"])
+@pytest.mark.filterwarnings("ignore:.*read again and passed over")
+def test_chunks_that_find_no_room_lose_nothing_and_the_same_call_goes_on(
+    small_disk, recorded, job, free
+):
+    fill(small_disk, free)
+    line = on_the_command_line(job, small_disk)
+    assert "the disk filled up while" in line or "bytes and" in line  # is needed, and is free
+    path = small_disk / "run.h5"
+    data = rows(SAMPLES) * 2
+    if any(left.name != "filler" for left in small_disk.iterdir()):
+        with actscope.open(path) as recording:
+            assert 0 < recording.samples < SAMPLES
+            np.testing.assert_array_equal(recording["scaled"][:], data[: recording.samples])
+        assert check(path) == []
+    (small_disk / "filler").unlink()
+    with JOBS[job](small_disk) as recording:
+        assert recording.complete
+        np.testing.assert_array_equal(recording["scaled"][:], data[: recording.samples])
+        assert recording.samples == (SAMPLES // 2 if job == "pack" else SAMPLES)
+    assert check(path) == []
+    assert [left.name for left in small_disk.iterdir()] == ["run.h5"]
+
+
+def test_a_disk_that_is_full_when_bytes_are_brought_to_it_is_told_of(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fdatasync", full)
+    with pytest.raises(DiskFullError, match=r"filled up while rows were written.*are safe"):
+        extract(Model(), rows(50), tmp_path / "run.h5", codec="zstd")
+    assert list(tmp_path.iterdir()) == []

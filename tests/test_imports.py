@@ -8,6 +8,8 @@ import types
 
 import pytest
 
+from numpy_model import Model, extract, rows
+
 HEAVY = ["keras", "jax", "tensorflow", "torch", "matplotlib"]
 
 
@@ -57,6 +59,22 @@ def test_the_names_of_render_stay_functions_whatever_is_imported():
         assert name in dir(render)
     with pytest.raises(AttributeError, match=r"'actscope\.render' has no attribute 'nothing'"):
         _ = render.nothing
+
+
+def test_reading_takes_no_part_of_the_hdf5_library(tmp_path):
+    extract(Model(), rows(23), tmp_path / "run.h5", statistics=True, codec="zstd")
+    code = f"""
+import actscope
+from actscope import listing, render
+from actscope.store.verification import findings
+recording = actscope.open({str(tmp_path / "run.h5")!r})
+layers = [(layer[:], layer.statistics) for layer in recording.values()]
+listing.recording_table(recording)
+render.statistics(recording)
+assert actscope.compare(recording, recording).within
+assert findings(recording.path) == []
+"""
+    assert modules_after(code).isdisjoint(["h5py"])
 
 
 def test_public_names_are_there_and_stay_functions():

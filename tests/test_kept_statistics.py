@@ -257,3 +257,26 @@ def _check_rows(example):
             np.testing.assert_allclose(found.mean, flat.mean(0), rtol=1e-9, atol=1e-12)
             np.testing.assert_array_equal(found.maximum, flat.max(0))
             assert found.histogram.sum() == flat.size
+
+
+def test_statistics_of_a_run_that_goes_on_are_of_the_rows_that_were_there_or_refused(tmp_path):
+    example = Example(tmp_path / "run.h5")
+    plan = dataclasses.replace(example.plan, keeps_statistics=True)
+    opened = []
+    with open_writer(example.path, plan) as writer:
+        for row in range(4):
+            writer.append(example.rows(row, row + 1))
+            writer.commit()
+            assert actscope.verify(example.path) == []
+            opened.append(actscope.open(example.path)["conv2d"])
+            if row:  # one commit behind, which the other slot still holds
+                found = opened[row - 1].statistics
+                np.testing.assert_array_equal(
+                    found.maximum, example.arrays["conv2d"][:row].max((0, 1, 2))
+                )
+        late = actscope.open(example.path)["tokens"]
+        for row in range(4, 7):
+            writer.append(example.rows(row, row + 1))
+            writer.commit()
+        with pytest.raises(FormatError, match=r"has grown from 4 to 7 rows.*open it again"):
+            _ = late.statistics

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -7,17 +10,16 @@ from hypothesis.extra import numpy as hypothesis_numpy
 
 import actscope
 from actscope.errors import ActscopeError, FormatError, MissingFileError, UnknownLayerError
-from actscope.store import schema
+from actscope.store import contiguous, schema
+from actscope.store.opened import OpenedFile
 from actscope.store.reader import open_recording
 from actscope.store.writer import Writer
 from hostile_files import without_summaries
-from recordings import output_info
+from recordings import Example, output_info
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    from recordings import Example
-
     example = Example(tmp_path_factory.mktemp("reader") / "run.h5")
     example.write()
     return example
@@ -274,3 +276,83 @@ def test_a_truncated_file_is_refused_at_every_length(example):
         example.path.write_bytes(whole[:length])
         with pytest.raises(FormatError):
             open_recording(example.path)
+
+
+KEYS = [
+    *(
+        0,
+        -1,
+        np.int64(3),
+        slice(None),
+        slice(2, 9),
+        slice(9, 2),
+        slice(-3, None),
+        slice(None, None, 2),
+    ),
+    *(
+        [3, 1, 3],
+        np.array([5, 0]),
+        (slice(2, 5), 1),
+        (slice(None), ..., 2),
+        (..., 0),
+        np.arange(12) > 7,
+    ),
+    *((1, 2), slice(4, 4), slice(None, None, -1)),
+]
+
+
+@pytest.mark.parametrize("is_in_memory", [True, False])
+@pytest.mark.parametrize("worth", [0, 2000, 10**9])
+def test_rows_are_the_same_wherever_they_come_from(example, monkeypatch, is_in_memory, worth):
+    monkeypatch.setattr(OpenedFile, "is_in_memory", lambda *_: is_in_memory)
+    monkeypatch.setattr(contiguous, "WORTH_READING", worth)
+    layer = open_recording(example.write())["conv2d"]
+    expected = example.arrays["conv2d"]
+    for key in KEYS:
+        found = layer[key]
+        np.testing.assert_array_equal(found, expected[key])
+        assert found.shape == expected[key].shape
+        assert isinstance(found, np.ndarray)
+    with pytest.raises(IndexError):
+        layer[12]
+
+
+def test_what_was_just_written_is_in_memory_and_what_the_system_let_go_is_read(tmp_path):
+    path = tmp_path / "rows"
+    path.write_bytes(bytes(2**20))
+    file = OpenedFile(path)
+    assert file.is_in_memory(0, 2**20)
+    os.fsync(file.descriptor)
+    os.posix_fadvise(file.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    values = np.empty(2**20, np.uint8)
+    file.read(0, values)  # whether it was let go is the system's affair
+    assert not values.any()
+    with pytest.raises(FormatError, match="shorter than it was"):
+        file.read(5, values)
+
+
+def test_rows_are_of_the_file_that_was_opened(example, tmp_path):
+    recording = open_recording(example.write())
+    other = Example(tmp_path / "other.h5")
+    other.arrays = {name: array + 1 for name, array in other.arrays.items()}
+    other.write().replace(example.path)
+    np.testing.assert_array_equal(recording["conv2d"][:], example.arrays["conv2d"])
+    np.testing.assert_array_equal(
+        open_recording(example.path)["conv2d"][:], example.arrays["conv2d"] + 1
+    )
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_many_recordings_can_be_opened_one_after_another(example):
+    path = example.write()
+    before = open_files()
+    for _ in range(20):
+        open_recording(path)["conv2d"][:]
+    held = open_recording(path)
+    held["conv2d"][:]
+    held.close()
+    held.close()
+    assert open_files() <= before + 2

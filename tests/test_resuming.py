@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
-from pathlib import Path
+from contextlib import suppress
 
 import h5py
 import numpy as np
@@ -15,8 +15,14 @@ import pytest
 
 import actscope
 import numpy_model
-from actscope.errors import DataError, ModelError, OutputExistsError, ResumeError
-from actscope.store import checksums, opening
+from actscope.errors import (
+    DataError,
+    MissingFileError,
+    ModelError,
+    OutputExistsError,
+    ResumeError,
+)
+from actscope.store import checksums, chunking, opening
 from actscope.store.checking import check
 from actscope.store.writer import Writer
 from numpy_model import Model, content, extract, rows
@@ -28,6 +34,7 @@ SCRIPT = [sys.executable, numpy_model.__file__]
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(checksums, "BLOCK_BYTES", numpy_model.SMALL_BLOCK)
+    monkeypatch.setattr(chunking, "BLOCK_BYTES", numpy_model.SMALL_BLOCK)
 
 
 @pytest.fixture
@@ -317,26 +324,48 @@ def test_other_calls_are_refused(tmp_path, words, difference):
     assert path.read_bytes() == before
 
 
-def test_after_real_kills(tmp_path):
+WAYS = [
+    {},
+    {"statistics": True},
+    {"codec": "zstd"},
+    {"codec": "gzip", "layout": "channel", "statistics": True},
+    {"codec": "zstd", "is_stream": True},
+]
+
+
+@pytest.mark.parametrize("words", WAYS, ids=str)
+@pytest.mark.filterwarnings("ignore:.*read again and passed over")
+def test_after_real_kills(tmp_path, words):
+    """benchmarks/kill_soak.py does the same hundreds of times."""
     path, samples = tmp_path / "run.h5", 2000
     reference = tmp_path / "reference.h5"
-    extract(Model(), rows(samples), reference)
-    kills = finished = 0
-    for seconds in (0.7, 1.6, 0.9, 2.2):
-        running = subprocess.Popen([*SCRIPT, path, str(samples), "0.008"])
+    numpy_model.record(reference, samples, **words)
+    kills = 0
+    for seconds in (0.7, 1.2, 1.7):
+        running = subprocess.Popen([*SCRIPT, path, str(samples), "0.008", json.dumps(words)])
         time.sleep(seconds)
         kills += running.poll() is None
         running.send_signal(signal.SIGKILL)
         running.wait()
-        if path.exists():
-            recording = actscope.open(path)
-            finished += recording.complete
-            np.testing.assert_array_equal(
-                recording["scaled"][:], rows(samples)[: recording.samples] * 2
-            )
-            assert check(path) == []
+        check_committed(path)
     assert kills
-    if not finished:
-        extract(Model(), rows(samples), path)
-    assert content(path) == content(reference)
-    assert list(Path(tmp_path).glob("*.partial")) == []
+    with suppress(OutputExistsError):  # it was finished before it could be killed
+        numpy_model.record(path, samples, **words)
+    check_committed(path)
+    if not words.get("codec"):
+        assert content(path) == content(reference)
+    one, two = (actscope.open(each)["scaled"].statistics for each in (path, reference))
+    for name, values in vars(one).items():
+        np.testing.assert_array_equal(values, getattr(two, name))
+    assert {left.name for left in tmp_path.iterdir()} == {"run.h5", "reference.h5"}
+
+
+def check_committed(path):
+    try:
+        recording = actscope.open(path)
+    except MissingFileError:
+        return
+    data = rows(2000)[: recording.samples] * 2
+    np.testing.assert_array_equal(recording["scaled"][:], data)
+    np.testing.assert_array_equal(recording["scaled"].statistics.maximum, data.max(0))
+    assert check(path) == []

@@ -77,5 +77,6 @@ def test_versions():
     schema.check_version("1.7.0", "f")
     with pytest.raises(FormatError, match=r"version 2\.0\.0, newer.*upgrade"):
         schema.check_version("2.0.0", "f")
-    with pytest.raises(FormatError, match="not a version"):
-        schema.check_version("one", "f")
+    for version in ("one", "", "1.0", "1.0.0.0", "1.²0.0", "1.0.x", "1." + "9" * 5000 + ".0"):
+        with pytest.raises(FormatError, match="not a version"):
+            schema.check_version(version, "f")

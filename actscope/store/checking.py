@@ -1,22 +1,44 @@
 """Compares the committed rows of a recording with the checksums that it holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
-import h5py
-
 from actscope.errors import FormatError
-from actscope.store import schema
+from actscope.store import guarded, schema
 from actscope.store.checksums import SLOTS, checksum, covering
 from actscope.store.chunking import BAND_BYTES
-from actscope.store.findings import Finding
-from actscope.store.guarded import UNREADABLE
+from actscope.store.findings import Finding, finding
 from actscope.store.journal import MAGIC, Journal
 from actscope.store.rows import open_rows
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
-from actscope.store.structure import StoredTensor, Structure, read_structure
+from actscope.store.stored_statistics import open_statistics
+from actscope.store.stored_tensors import StoredTensor
+from actscope.store.structure import Structure, read_structure
+
+
+def check_statistics(path: Path) -> list[Finding]:
+    """Every tensor whose kept statistics cannot be read.
+
+    Raises:
+        FormatError: the file is not a recording, or its structure is damaged.
+    """
+    structure = read_structure(path)
+    tensors = [t for t in structure.outputs if t.dataset in structure.statistics]
+    if not tensors:
+        return []
+    found: list[Finding] = []
+    try:
+        with open_statistics(structure) as statistics_of:
+            for tensor in tensors:
+                try:
+                    statistics_of(tensor)
+                except FormatError as error:
+                    found.append(finding(tensor.dataset, error, path))
+    except FormatError as error:
+        if read_structure(path).rows == structure.rows:  # else a run is writing it
+            found.append(finding(f"/{schema.STATISTICS}", error, path))
+    return found
 
 
 def check(path: Path) -> list[Finding]:
@@ -31,22 +53,45 @@ def check(path: Path) -> list[Finding]:
     try:
         if structure.journal is not None:
             return _check_journal(path, structure, structure.journal)
-        with h5py.File(path, "r", locking="best-effort") as file:
-            if schema.CHECKSUMS not in file:
-                return []
-            stored = list(read_checksums(file, structure.samples, path))
-            slots = read_slots(file, path)  # after what they speak of: a run may be writing it
-    except (FormatError, *UNREADABLE) as error:
-        problem = str(error).removeprefix(f"{path}: ")
+        with guarded.open_file(path, structure.file) as root:
+            stored = list(read_checksums(root, structure.samples))
+            # After what they speak of: a run may be writing it.
+            slots = read_slots(root) if stored else ()
+    except FormatError as error:
+        problem = finding("", error, path).problem
         return [Finding(f"/{schema.CHECKSUMS}", f"cannot be read: {problem}")]
-    return [finding for sums in stored for finding in _check(path, structure, sums, slots)]
+    found = [found for sums in stored for found in _check(path, structure, sums, slots)]
+    return [*found, *_uncovered(path, structure, stored)]
+
+
+def _uncovered(
+    path: Path, structure: Structure, stored: Sequence[StoredChecksums]
+) -> Iterator[Finding]:
+    """What can be said of rows without checksums: that they are without, and cannot be decoded."""
+    covered = {sums.tensor for sums in stored}
+    for tensor in structure.tensors:
+        if tensor.dataset in covered:
+            continue
+        if stored:
+            yield Finding(tensor.dataset, "its rows have no checksums, though others do")
+        if tensor.chunk:
+            yield from _undecodable(path, structure, tensor)
+
+
+def _undecodable(path: Path, structure: Structure, tensor: StoredTensor) -> Iterator[Finding]:
+    rows = open_rows(path, structure, tensor)
+    step = max(1, BAND_BYTES // max(1, tensor.bytes_per_sample))
+    try:
+        for start in range(0, structure.rows, step):
+            rows.between(start, min(start + step, structure.rows))
+    except FormatError as error:
+        yield finding(tensor.dataset, error, path)
 
 
 def _check_journal(path: Path, structure: Structure, journal: Journal) -> list[Finding]:
     """The same for a recording in chunks that is not finished: its journal has the checksums."""
-    with h5py.File(BytesIO(journal.skeleton), "r") as file:
-        planned = 0 if structure.is_open_ended else structure.samples
-        stored = list(read_checksums(file, planned, path))
+    planned = 0 if structure.is_open_ended else structure.samples
+    stored = list(read_checksums(guarded.open_image(journal.skeleton, path), planned))
     found: list[Finding] = []
     if MAGIC in bytes(journal.content[journal.end + 1 :]):
         problem = (
@@ -64,7 +109,7 @@ def _check_journal(path: Path, structure: Structure, journal: Journal) -> list[F
         full = len(blocks) * sums.rows_per_block
         part = replace(structure, rows=min(full, structure.rows))
         found += _check(path, part, known, ())
-    return found
+    return [*found, *_uncovered(path, structure, stored)]
 
 
 def _rows_together(tensor: StoredTensor) -> int:
@@ -84,7 +129,7 @@ def _check(
     try:
         yield from _differing(path, structure, tensor, sums, slots)
     except FormatError as error:
-        yield Finding(tensor.dataset, str(error).removeprefix(f"{path}: "))
+        yield finding(tensor.dataset, error, path)
 
 
 def _differing(

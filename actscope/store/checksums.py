@@ -4,7 +4,7 @@ A module of its own and pure, so that the writer and the check of a file go by t
 are those of docs/format.md.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from isal.isal_zlib import crc32
@@ -115,6 +115,28 @@ class RunningChecksum:
         self._taken += len(full)
         self._full = []
         return first, full
+
+
+def block_checksums(parts: Iterable[Array], rows_per_block: int) -> list[int]:
+    """The checksums of rows of which the first begins a block; the last block may lack some.
+
+    Args:
+        parts: C-contiguous arrays `(n, *shape)`, one after another.
+        rows_per_block: rows of every block but the last.
+    """
+    found: list[int] = []
+    left = 0
+    for part in parts:
+        first = 0
+        while first < len(part):
+            if not left:
+                found.append(0)
+                left = rows_per_block
+            piece = part[first : first + left]
+            found[-1] = crc32(bytes_of(piece), found[-1])
+            first += len(piece)
+            left -= len(piece)
+    return found
 
 
 def free_slot(slots: Sequence[int], rows: int) -> int:

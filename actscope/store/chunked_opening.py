@@ -3,20 +3,20 @@
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from actscope.protocol import Array
 from actscope.store import layout, space
 from actscope.store.checksums import SLOTS
-from actscope.store.chunking import grid
+from actscope.store.chunked_file import ChunkedDataset, check_surface
 from actscope.store.codecs import NONE
-from actscope.store.disk import filled_up, synchronise, write_at
+from actscope.store.disk import synchronise, write_at
 from actscope.store.journal import (
     Journal,
+    PlacedChunk,
     chunks_path,
     commit_entry,
     first_entry,
@@ -32,9 +32,10 @@ from actscope.store.opening import (
     claim_both,
     discard_chunks,
 )
+from actscope.store.recalling import recall
 from actscope.store.resuming import differences
 from actscope.store.rows import tail_rows
-from actscope.store.schema import RecordingPlan, TensorPlan
+from actscope.store.schema import RecordingPlan
 from actscope.store.structure import Structure
 
 
@@ -132,6 +133,7 @@ def _new_chunks(
     descriptor = claim(place, claims, create=True)
     claims.callback(place.unlink, missing_ok=True)
     surface = Surface(descriptor)
+    os.ftruncate(descriptor, 0)
     file = layout.create_chunked(surface, plan)
     claims.callback(file.close)
     check_surface(surface)
@@ -145,36 +147,21 @@ def append_entry(journal: int, entry: bytes, end: int) -> int:
     return end + len(entry)
 
 
-def check_surface(surface: Surface) -> None:
-    """Raise what the HDF5 library was not told of.
-
-    Raises:
-        DiskFullError: the disk filled up.
-        OSError: writing failed otherwise.
-    """
-    if surface.error is None:
-        return
-    if space.is_full(surface.error):
-        raise filled_up(surface.error) from surface.error
-    raise surface.error
-
-
 def _go_on(
     path: Path, plan: RecordingPlan, descriptor: int, found: Structure, claims: ExitStack
 ) -> ChunkedTarget:
     check_same(path, found, differences(found, plan))
+    plan = replace(plan, provenance=found.provenance)  # when it began, and with which versions
     journal = found.journal
     assert journal is not None  # the plan's chunks are those of the recording
-    generation = journal.generation + 1
-    old = chunks_path(path, journal.generation)
     os.ftruncate(descriptor, journal.end)
-    surface, file = _new_chunks(path, plan, generation, claims)
-    moved = _copy_chunks(old, journal, file, plan)
-    check_surface(surface)
-    synchronise(surface.fileno())
-    entry = commit_entry(journal.rows, moved, {}, [], generation=generation)
-    end = append_entry(descriptor, entry, journal.end)
-    old.unlink()
+    generation, end = journal.generation, journal.end
+    recalled = _recalled(path, plan, journal, claims)
+    if recalled is not None:
+        surface, file = recalled
+    else:
+        generation += 1
+        surface, file, end = _move_chunks(path, plan, descriptor, journal, claims)
     tails: dict[str, Array] = {
         tensor.dataset: tail_rows(journal, tensor, journal.rows - journal.rows % tensor.chunk[0])
         for tensor in found.tensors
@@ -186,33 +173,42 @@ def _go_on(
     )
 
 
-def _copy_chunks(
-    source: Path, journal: Journal, file: h5py.File, plan: RecordingPlan
-) -> dict[str, list[tuple[int, int, int]]]:
-    """Copy the committed chunks into a new file, encoded as they are."""
+def _recalled(
+    path: Path, plan: RecordingPlan, journal: Journal, claims: ExitStack
+) -> tuple[Surface, h5py.File] | None:
+    with ExitStack() as claimed:
+        descriptor = claim(chunks_path(path, journal.generation), claimed)
+        recalled = recall(descriptor, plan, journal)
+        if recalled is not None:
+            surface, file = recalled
+            claims.enter_context(claimed.pop_all())
+            claims.callback(file.close)
+            check_surface(surface)
+    return recalled
+
+
+def _move_chunks(
+    path: Path, plan: RecordingPlan, descriptor: int, journal: Journal, claims: ExitStack
+) -> tuple[Surface, h5py.File, int]:
+    """Copy the committed chunks into a new file, encoded as they are, and tell the journal.
+
+    Returns:
+        What the library writes the new file through, the file, and where the journal ends.
+    """
+    old = chunks_path(path, journal.generation)
     size = sum(place.size for places in journal.chunks.values() for place in places.values())
-    space.check_free(source.parent, size)
-    moved: dict[str, list[tuple[int, int, int]]] = {}
+    space.check_free(path.parent, size)
+    surface, file = _new_chunks(path, plan, journal.generation + 1, claims)
+    moved: list[PlacedChunk] = []
     for tensor in plan.tensors:
-        placed = moved.setdefault(f"/{tensor.dataset}", [])
-        for number, place in sorted(journal.chunks.get(f"/{tensor.dataset}", {}).items()):
-            stored = journal.encoded[place.offset : place.offset + place.size]
-            placed.append(place_chunk(file, plan, tensor, number, stored))
-    return moved
-
-
-def place_chunk(
-    file: h5py.File, plan: RecordingPlan, tensor: TensorPlan, number: int, content: memoryview
-) -> tuple[int, int, int]:
-    """Hand an encoded chunk to the library; returns its number, its offset and its size."""
-    dataset = file[tensor.dataset]
-    lengths = grid(tensor.shape, tensor.chunk[1:])
-    band, *inner = np.unravel_index(number, (number + 1, *lengths))
-    offset = tuple(
-        int(place) * size for place, size in zip((band, *inner), tensor.chunk, strict=True)
-    )
-    if plan.is_open_ended and offset[0] >= dataset.shape[0]:
-        # One row will do, and what is never made smaller is never decoded by the library.
-        dataset.id.set_extent((offset[0] + 1, *tensor.shape))
-    dataset.id.write_direct_chunk(offset, content)
-    return number, dataset.id.get_chunk_info_by_coord(offset).byte_offset, len(content)
+        dataset = ChunkedDataset(file, tensor)
+        moved += [
+            dataset.place(number, journal.chunk(dataset.name, number))
+            for number in sorted(journal.chunks.get(dataset.name, {}))
+        ]
+    check_surface(surface)
+    synchronise(surface.fileno())
+    entry = commit_entry(journal.rows, moved, {}, [], generation=journal.generation + 1)
+    end = append_entry(descriptor, entry, journal.end)
+    old.unlink()
+    return surface, file, end

@@ -2,7 +2,8 @@
 
 Chunks are encoded by a few threads and placed by the HDF5 library in a file whose metadata count
 for nothing until it is closed. What is safe is said by the journal beside it, once the chunks it
-speaks of are on the disk; it holds the rows of incomplete chunks itself.
+speaks of are on the disk; it holds the rows of incomplete chunks itself. The disk is waited for in
+a thread of its own, while further chunks are encoded.
 """
 
 import os
@@ -16,28 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from actscope.protocol import Array
 from actscope.store import layout, schema
-from actscope.store.checksums import (
-    SLOTS,
-    ChecksumPlan,
-    RunningChecksum,
-    bytes_of,
-    checksum,
-    plan_checksums,
-    rows_per_block,
-)
-from actscope.store.chunked_opening import (
-    ChunkedTarget,
-    append_entry,
-    check_surface,
-    open_chunked_target,
-    place_chunk,
-)
-from actscope.store.chunking import chunks_of
-from actscope.store.codecs import encode
+from actscope.store.bands import BandUnderWay, OpenBand, Part, decoded
+from actscope.store.checksums import SLOTS, bytes_of, checksum, plan_checksums, rows_per_block
+from actscope.store.chunked_file import ChunkedDataset, check_surface
+from actscope.store.chunked_opening import ChunkedTarget, append_entry, open_chunked_target
 from actscope.store.disk import SECONDS_BETWEEN_COMMITS, synchronise, synchronise_folder, write_at
-from actscope.store.journal import chunks_path, commit_entry, partial_path
+from actscope.store.journal import PlacedChunk, chunks_path, commit_entry, partial_path
 from actscope.store.kept_statistics import FIELDS, KeptStatistics, field_values
 from actscope.store.opening import discard_chunks
 from actscope.store.schema import RecordingPlan, TensorPlan
@@ -51,33 +37,60 @@ class _Column:
     """One tensor while its rows arrive.
 
     Attributes:
-        plan: the tensor.
-        running: the checksums so far.
-        band: the number of the band that is not complete yet.
-        parts: the rows of it that are there, a few arrays one after another.
-        rows: how many these are.
-        blocks: the checksums of all blocks that are full.
-        placed: the chunks since the last commit: number, offset, size.
+        open: its rows that no chunk holds yet.
+        dataset: what takes its chunks.
+        blocks: the checksums of the blocks that are full, as far as they are known.
+        told: of how many of them the journal knows.
     """
 
-    plan: TensorPlan
-    running: RunningChecksum
-    band: int = 0
-    parts: list[Array] = field(default_factory=list)
-    rows: int = 0
+    open: OpenBand
+    dataset: ChunkedDataset
     blocks: list[int] = field(default_factory=list)
-    placed: list[tuple[int, int, int]] = field(default_factory=list)
+    told: int = 0
 
-    @property
-    def missing(self) -> int:
-        """How many rows complete the band."""
-        return self.plan.chunk[0] - self.rows
+    def place(self, band: BandUnderWay) -> list[PlacedChunk]:
+        """Hand the chunks of the next band to the library, once they are encoded."""
+        encoded = band.result()
+        self._note(band.number, encoded.checksums)
+        first = band.number * len(encoded.chunks)
+        return [
+            self.dataset.place(number, content)
+            for number, content in enumerate(encoded.chunks, first)
+        ]
 
-    def take_band(self) -> tuple[int, list[Array]]:
-        """The band's number and rows; the next one begins."""
-        taken = self.band, self.parts
-        self.band, self.parts, self.rows = self.band + 1, [], 0
-        return taken
+    def new_blocks(self) -> list[int]:
+        """The checksums of full blocks that there are since the last call."""
+        self._note(self.open.number, self.open.full_blocks())
+        new = self.blocks[self.told :]
+        self.told = len(self.blocks)
+        return new
+
+    def tail(self, first: int, stop: int) -> tuple[str, int, int, list[memoryview]]:
+        """The rows of the incomplete chunk from the row `first` on, `stop` being their end."""
+        first = max(first, stop - self.open.rows)
+        parts = [bytes_of(part) for part in self.open.last(stop - first)]
+        return self.dataset.name, first, stop - first, parts
+
+    def _note(self, band: int, checksums: list[int]) -> None:
+        first = -(-band * self.open.tensor.chunk[0] // rows_per_block(self.open.tensor))
+        self.blocks[first:] = checksums
+
+
+@dataclass(frozen=True)
+class _Commit:
+    """What makes rows safe once their chunks are on the disk.
+
+    Attributes:
+        rows: committed rows.
+        entry: of the journal.
+        state: that of the statistics.
+        slot: where it goes.
+    """
+
+    rows: int
+    entry: bytes
+    state: bytes
+    slot: int
 
 
 class ChunkedWriter:
@@ -104,58 +117,50 @@ class ChunkedWriter:
         self.written = self.committed = target.rows
         self._plan = plan
         self._target: ChunkedTarget | None = target
-        samples = sys.maxsize if plan.is_open_ended else plan.samples
-        self._columns = [
-            _column(tensor, sums, samples, target)
-            for tensor, sums in zip(plan.tensors, plan_checksums(plan), strict=True)
-        ]
+        self._columns = [_column(tensor, target) for tensor in plan.tensors]
         self._statistics = KeptStatistics(layout.statistics_of_plan(plan), target.state.content)
         self._state_slot = target.state.slot
-        self._pool = ThreadPoolExecutor(THREADS, "actscope-codec")
-        self._under_way: deque[tuple[_Column, int, Future[list[memoryview]]]] = deque()
+        self._encoders = ThreadPoolExecutor(THREADS, "actscope-codec")
+        self._under_way: deque[tuple[_Column, BandUnderWay]] = deque()
+        self._placed: list[PlacedChunk] = []  # since the last commit
+        self._disk = ThreadPoolExecutor(1, "actscope-commit")
+        self._commit: Future[None] | None = None
         self._committed_at = time.monotonic()
 
-    def append(self, batch: Sequence[Array]) -> None:
+    def append(self, batch: Sequence[Part]) -> None:
         """Add rows: one C-contiguous array `(n, *shape)` per tensor of the plan, in its order.
 
         Those of which only the statistics are kept come last. The arrays must not change before the
-        chunks that they are part of are complete.
+        chunks that they are part of are complete. `StoredRows` may stand for an array.
         """
-        self._statistics.update(batch, self.written)
+        if self._plan.keeps_statistics:
+            self._statistics.update([decoded(rows) for rows in batch], self.written)
         for column, rows in zip(self._columns, batch, strict=False):
-            column.running.update(bytes_of(rows))
             self._add(column, rows)
         self.written += len(batch[0])
         if time.monotonic() - self._committed_at >= SECONDS_BETWEEN_COMMITS:
-            self.commit()
+            self._begin_commit()
 
-    def _add(self, column: _Column, rows: Array) -> None:
+    def _add(self, column: _Column, rows: Part) -> None:
         while len(rows):
-            taken = rows[: column.missing]
-            column.parts.append(taken)
-            column.rows += len(taken)
+            taken = rows[: column.open.missing]
+            column.open.add(taken)
             rows = rows[len(taken) :]
-            if not column.missing:
-                self._encode_band(column)
+            if not column.open.missing:
+                self._encode(column)
 
-    def _encode_band(self, column: _Column) -> None:
-        band, parts = column.take_band()
-        task = self._pool.submit(_encoded, parts, column.plan.chunk, self._plan.codec)
-        self._under_way.append((column, band, task))
+    def _encode(self, column: _Column) -> None:
+        band = column.open.encode(self._plan.codec, self._encoders, THREADS)
+        self._under_way.append((column, band))
         while len(self._under_way) > BANDS_UNDER_WAY or (
-            self._under_way and self._under_way[0][2].done()
+            self._under_way and self._under_way[0][1].is_done
         ):
             self._place_oldest()
 
     def _place_oldest(self) -> None:
-        column, band, task = self._under_way.popleft()
-        target = self._open_target
-        payloads = task.result()
-        for place, content in enumerate(payloads):
-            number = band * len(payloads) + place
-            placed = place_chunk(target.file, self._plan, column.plan, number, content)
-            column.placed.append(placed)
-        check_surface(target.surface)
+        column, band = self._under_way.popleft()
+        self._placed += column.place(band)
+        check_surface(self._open_target.surface)
 
     @property
     def _open_target(self) -> ChunkedTarget:
@@ -164,53 +169,51 @@ class ChunkedWriter:
         return self._target
 
     def commit(self) -> None:
-        """Make every appended row safe: from here on no crash loses it."""
+        """Make every appended row safe: from here on no crash loses it.
+
+        Raises:
+            DiskFullError: the disk filled up; what was committed before is safe.
+        """
+        self._begin_commit()
+        self._await_commit()
+
+    def _begin_commit(self) -> None:
+        """Have all that was appended made safe, while more is appended."""
+        self._await_commit()
         while self._under_way:
             self._place_oldest()
         if self.written > self.committed:
-            target = self._open_target
-            synchronise(target.surface.fileno())
-            blocks = {}
-            for column in self._columns:
-                _, full = column.running.take_full()
-                column.blocks += full
-                blocks[f"/{column.plan.dataset}"] = full
-            entry = commit_entry(
-                self.written,
-                {f"/{column.plan.dataset}": column.placed for column in self._columns},
-                blocks,
-                [self._tail(column) for column in self._columns],
-                state=self._write_state(target),
-            )
-            target.journal_end = append_entry(target.journal, entry, target.journal_end)
-            for column in self._columns:
-                column.placed = []
-            self.committed = self.written
+            self._commit = self._disk.submit(self._make_safe, self._open_target, self._prepared())
         self._committed_at = time.monotonic()
 
-    def _write_state(self, target: ChunkedTarget) -> tuple[int, int] | None:
-        """Bring the statistics' state to the disk, in the slot that is not in use."""
-        content = self._statistics.state
-        if not content:
-            return None
-        self._state_slot = (self._state_slot + 1) % SLOTS
-        place = target.state.place + self._state_slot * target.state.size
-        write_at(target.journal, [memoryview(content)], place)
-        synchronise(target.journal)
-        return self._state_slot, checksum(np.frombuffer(content, np.uint8))
+    def _await_commit(self) -> None:
+        """Wait until the last commit is safe; where it failed, so does every further one."""
+        if self._commit is not None:
+            self._commit.result()
 
-    def _tail(self, column: _Column) -> tuple[str, int, int, list[memoryview]]:
-        """The rows of the incomplete chunk that the journal does not hold yet."""
-        first = max(self.committed, self.written - column.rows)
-        rows = self.written - first
-        parts: list[memoryview] = []
-        missing = rows
-        for part in reversed(column.parts):
-            if missing <= 0:
-                break
-            parts.append(bytes_of(part[-missing:] if len(part) > missing else part))
-            missing -= len(part)
-        return f"/{column.plan.dataset}", first, rows, parts[::-1]
+    def _prepared(self) -> _Commit:
+        """All that a commit will write, for the rows that were appended until now."""
+        placed, self._placed = self._placed, []
+        state = self._statistics.state
+        slot = (self._state_slot + 1) % SLOTS
+        entry = commit_entry(
+            self.written,
+            placed,
+            {column.dataset.name: column.new_blocks() for column in self._columns},
+            [column.tail(self.committed, self.written) for column in self._columns],
+            state=(slot, checksum(np.frombuffer(state, np.uint8))) if state else None,
+        )
+        return _Commit(self.written, entry, state, slot)
+
+    def _make_safe(self, target: ChunkedTarget, commit: _Commit) -> None:
+        synchronise(target.surface.fileno())
+        if commit.state:  # in the slot that is not in use
+            place = target.state.place + commit.slot * target.state.size
+            write_at(target.journal, [memoryview(commit.state)], place)
+            synchronise(target.journal)
+        target.journal_end = append_entry(target.journal, commit.entry, target.journal_end)
+        self._state_slot = commit.slot
+        self.committed = commit.rows
 
     def complete(self) -> None:
         """No more rows will come: commit them, and give the finished recording its name."""
@@ -218,8 +221,8 @@ class ChunkedWriter:
         if not self._plan.is_open_ended and self.written < self._plan.samples:
             return
         for column in self._columns:
-            if column.rows:
-                self._encode_band(column)
+            if column.open.rows:
+                self._encode(column)
         while self._under_way:
             self._place_oldest()
         self._finish_file()
@@ -232,8 +235,8 @@ class ChunkedWriter:
             if self._plan.is_open_ended:
                 layout.end(target.file, plan)
             for column, sums in zip(self._columns, plan_checksums(plan), strict=True):
-                blocks = column.blocks + ([column.running.open] if column.running.is_open else [])
-                target.file[f"{schema.CHECKSUMS}/{sums.name}"][SLOTS:] = np.array(blocks, "<u4")
+                entries = np.array(column.blocks, "<u4")
+                target.file[f"{schema.CHECKSUMS}/{sums.name}"][SLOTS:] = entries
             kept = layout.statistics_of_plan(plan)
             for statistics, found in zip(kept, self._statistics.results, strict=True):
                 for part in FIELDS:
@@ -245,7 +248,7 @@ class ChunkedWriter:
             check_surface(target.surface)
             raise
         check_surface(target.surface)
-        os.fsync(target.surface.fileno())
+        synchronise(target.surface.fileno())
 
     def _give_name(self) -> None:
         finished = chunks_path(self.path, self._open_target.generation)
@@ -265,7 +268,8 @@ class ChunkedWriter:
         if self._target is None:
             return
         target, self._target = self._target, None
-        self._pool.shutdown(cancel_futures=True)
+        self._encoders.shutdown(cancel_futures=True)
+        self._disk.shutdown()
         target.file.close()
         if not self.committed:
             chunks_path(self.path, target.generation).unlink(missing_ok=True)
@@ -280,35 +284,13 @@ class ChunkedWriter:
         self.close()
 
 
-def _column(tensor: TensorPlan, sums: ChecksumPlan, samples: int, target: ChunkedTarget) -> _Column:
+def _column(tensor: TensorPlan, target: ChunkedTarget) -> _Column:
     """A tensor's state after the rows that are committed."""
-    tail = target.tails.get(f"/{tensor.dataset}")
-    opened = 0 if tail is None else _open_checksum(tensor, tail, target.rows)
-    running = RunningChecksum(sums, (tensor.bytes_per_sample, samples), target.rows, opened)
-    column = _Column(
-        tensor,
-        running,
-        band=target.rows // tensor.chunk[0],
-        blocks=list(target.blocks.get(f"/{tensor.dataset}", ())),
-    )
+    dataset = ChunkedDataset(target.file, tensor)
+    blocks = list(target.blocks.get(dataset.name, ()))
+    band = OpenBand(tensor, target.rows // tensor.chunk[0])
+    column = _Column(band, dataset, blocks, len(blocks))
+    tail = target.tails.get(dataset.name)
     if tail is not None and len(tail):
-        column.parts, column.rows = [tail], len(tail)
+        column.open.add(tail)
     return column
-
-
-def _open_checksum(tensor: TensorPlan, tail: Array, rows: int) -> int:
-    """The checksum of the rows of a block that is not full, of a tensor of `rows` rows.
-
-    Args:
-        tensor: the tensor.
-        tail: the rows of its incomplete chunk, which hold those of the block.
-        rows: how many are committed.
-    """
-    opened = rows % rows_per_block(tensor)
-    return checksum(tail[len(tail) - opened :]) if opened else 0
-
-
-def _encoded(parts: Sequence[Array], chunk: tuple[int, ...], codec: str) -> list[memoryview]:
-    """A band's rows as encoded chunks."""
-    band = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return [encode(piece, codec) for piece in chunks_of(band, chunk)]

@@ -28,19 +28,30 @@ LARGEST_CHUNK = 32 * 2**20
 BAND_BYTES = 32 * 2**20
 """What a band of the layout by channels may take in memory until it is complete."""
 
+ALL_BANDS_BYTES = 512 * 2**20
+"""What the bands of all tensors may take together: of many they are shorter."""
+
 CHANNEL_CHUNK = 2**18
 """Channels share a chunk until it has about as many bytes."""
 
 
-def chunk_shape(tensor: TensorPlan, layout: str, samples: int | None) -> tuple[int, ...]:
-    """The shape of a chunk, rows first, for a tensor with a row per sample.
+def chunk_shape(
+    tensor: TensorPlan, layout: str, samples: int | None, tensors: int = 1
+) -> tuple[int, ...]:
+    """The shape of a chunk, rows first, for one of so many tensors with a row per sample.
 
     By samples, a chunk holds whole samples, as many as a block of the checksums. By channels it
-    holds few channels of many samples, for those who read one channel over all samples.
+    holds few channels of many samples, for those who read one channel over all samples. Bands
+    always begin with a block.
     """
     by_channel = layout == CHANNEL and tensor.shape and tensor.bytes_per_sample
-    shape = _by_channel(tensor) if by_channel else _by_sample(tensor)
+    shape = _by_channel(tensor, room_for_band(tensors)) if by_channel else _by_sample(tensor)
     return (min(shape[0], samples or shape[0]), *shape[1:])
+
+
+def room_for_band(tensors: int) -> int:
+    """What one band of so many tensors may take in memory."""
+    return min(BAND_BYTES, ALL_BANDS_BYTES // max(1, tensors))
 
 
 def stored_as(plan: RecordingPlan, codec: str | None, layout: str) -> RecordingPlan:
@@ -73,7 +84,10 @@ def in_chunks(
                 f"{tensor.dataset} has no values, shape {tensor.shape}: leave it out, or store "
                 "without codec, layout and with samples="
             )
-    return tuple(replace(tensor, chunk=chunk_shape(tensor, layout, samples)) for tensor in tensors)
+    return tuple(
+        replace(tensor, chunk=chunk_shape(tensor, layout, samples, len(tensors)))
+        for tensor in tensors
+    )
 
 
 def _by_sample(tensor: TensorPlan) -> tuple[int, ...]:
@@ -84,14 +98,14 @@ def _by_sample(tensor: TensorPlan) -> tuple[int, ...]:
     return (rows_per_block(tensor), *inner)
 
 
-def _by_channel(tensor: TensorPlan) -> tuple[int, ...]:
+def _by_channel(tensor: TensorPlan, band_bytes: int) -> tuple[int, ...]:
     axis = channel_axis(tensor.axes)
     if axis is None:
         return _by_sample(tensor)
     channels = tensor.shape[axis]
     bytes_per_channel = tensor.bytes_per_sample // channels
     block = rows_per_block(tensor)
-    rows = min(-(-BLOCK_BYTES // bytes_per_channel), BAND_BYTES // tensor.bytes_per_sample)
+    rows = min(-(-BLOCK_BYTES // bytes_per_channel), band_bytes // tensor.bytes_per_sample)
     rows = max(1, rows // block) * block  # an open block of the checksums is in the open band
     together = max(1, min(channels, CHANNEL_CHUNK // (rows * bytes_per_channel)))
     return (rows, *(together if place == axis else n for place, n in enumerate(tensor.shape)))
@@ -112,15 +126,22 @@ def places(inner: Sequence[int], chunk: Sequence[int]) -> Iterator[tuple[slice, 
         )
 
 
-def chunks_of(
-    band: npt.NDArray[np.generic], chunk: tuple[int, ...]
-) -> Iterator[npt.NDArray[np.generic]]:
-    """The chunks of a band `(n, *shape)`, C-contiguous, those over an edge filled up with zeros."""
-    for place in places(band.shape[1:], chunk):
-        piece = band[(slice(None), *place)]
-        if piece.shape == chunk:
-            yield np.ascontiguousarray(piece)
-        else:
-            filled = np.zeros(chunk, band.dtype)
-            filled[tuple(map(slice, piece.shape))] = piece
-            yield filled
+def chunk_at(
+    parts: Sequence[npt.NDArray[np.generic]], chunk: tuple[int, ...], place: tuple[slice, ...]
+) -> npt.NDArray[np.generic]:
+    """One chunk of a band whose rows stand in a few arrays `(n, *shape)` one after another.
+
+    Returns:
+        The chunk, C-contiguous, filled up with zeros over an edge; no copy where none is needed.
+    """
+    pieces = [part[(slice(None), *place)] for part in parts]
+    if len(pieces) == 1 and pieces[0].shape == chunk:
+        return np.ascontiguousarray(pieces[0])
+    inner = pieces[0].shape[1:]
+    is_whole = (sum(map(len, pieces)), *inner) == chunk
+    filled = (np.empty if is_whole else np.zeros)(chunk, parts[0].dtype)
+    first = 0
+    for piece in pieces:
+        filled[(slice(first, first + len(piece)), *map(slice, inner))] = piece
+        first += len(piece)
+    return filled

@@ -10,7 +10,7 @@ from actscope.store.chunking import grid
 from actscope.store.journal import Journal, Placed, Tail
 
 if TYPE_CHECKING:
-    from actscope.store.structure import StoredTensor
+    from actscope.store.stored_tensors import StoredTensor
 
 
 def check_apart(where: str, places: Iterable[Placed], size: int) -> None:

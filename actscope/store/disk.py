@@ -15,8 +15,17 @@ SECONDS_BETWEEN_COMMITS = 1.0
 
 
 def synchronise(descriptor: int) -> None:
-    """Bring the bytes of a file to the disk."""
-    getattr(os, "fdatasync", os.fsync)(descriptor)
+    """Bring the bytes of a file to the disk.
+
+    Raises:
+        DiskFullError: there is no room for them; some file systems say so only now.
+    """
+    try:
+        getattr(os, "fdatasync", os.fsync)(descriptor)
+    except OSError as error:
+        if not space.is_full(error):
+            raise
+        raise filled_up(error) from error
 
 
 def synchronise_folder(folder: Path) -> None:

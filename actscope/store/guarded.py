@@ -1,253 +1,376 @@
 """Opens parts of a file that anyone may have written, each after a look at what it is.
 
-Nothing is followed out of the file, nothing larger than the file holds is believed, and attributes
-are looked at before they are read. The library's lower level is used where files have many parts.
+Nothing is followed out of the file, nothing larger than the file holds is believed, and what is
+read is of the kind and size that a recording has there.
 """
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
-import h5py
 import numpy as np
 
 from actscope.errors import FormatError
+from actscope.protocol import Array
 from actscope.store import schema
 from actscope.store.codecs import PIPELINES
+from actscope.store.hdf5 import storage
+from actscope.store.hdf5.content import Content
+from actscope.store.hdf5.groups import HARD, NOWHERE
+from actscope.store.hdf5.heaps import global_text
+from actscope.store.hdf5.objects import Dataset, Group, Object, open_object, open_root
+from actscope.store.hdf5.storage import Layout
+from actscope.store.hdf5.types import TEXT, is_numpy, width_of
+from actscope.store.opened import OpenedFile
 
 MAXIMUM_CHUNK = 32 * 2**20
 """Bytes of a chunk, decoded; writers make none that is larger."""
 
-UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
-"""What h5py raises for a file that is damaged."""
+KEPT_GROUPS = 64
+
+_REFERENCE = 16
+_Kind = TypeVar("_Kind", bound=Object)
+_KINDS = {Group: "a Group", Dataset: "a Dataset", Object: "neither a Group nor a Dataset"}
 
 
-def _attribute(target: h5py.HLObject, name: str, path: Path) -> tuple[h5py.h5a.AttrID, str]:
-    """An attribute that is there, unread, and what it is called in messages."""
-    where = f"{path}: attribute {name!r} of {target.name}"
-    if name not in target.attrs:
-        raise FormatError(f"{where} is missing")
-    return target.attrs.get_id(name), where
+@contextmanager
+def open_file(path: Path, opened: OpenedFile | None = None) -> Iterator[Group]:
+    """The root of a file, while this lasts.
+
+    Args:
+        path: the file.
+        opened: the file that it must be, and not another that has taken its name.
+
+    Raises:
+        FormatError: it cannot be read, or is no HDF5 file of the form that recordings have.
+    """
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}") from error
+    with Content(file, path) as content:
+        if opened is not None and not opened.is_at(file.fileno()):
+            raise FormatError(f"{path} is another file than it was: open it again")
+        try:
+            yield open_root(content)
+        except OSError as error:
+            raise FormatError(f"{path} cannot be read: {error}") from error
 
 
-def text(
-    target: h5py.HLObject, name: str, path: Path, limit: int = schema.MAXIMUM_ATTRIBUTE
-) -> str:
-    """A text attribute; its kind and extent are checked before it is read.
+def open_image(content: bytes, path: Path) -> Group:
+    """The root of the image of a file, of which messages speak as `path`.
+
+    Raises:
+        FormatError: it is no HDF5 file of the form that recordings have.
+    """
+    return open_root(Content(BytesIO(content), path))
+
+
+def _attribute(target: Object, name: str) -> tuple[str, tuple[int, ...] | None, bytes, str]:
+    """The type, shape and bytes of an attribute that is there, and what messages call it."""
+    found = target.attribute(name)
+    where = f"attribute {name!r} of {target.where}"
+    if found is None:
+        raise target.content.damaged(f"{where} is missing")
+    return *found, where
+
+
+def _text_width(kind: str) -> int | None:
+    """Bytes that a text takes in an attribute; None for what is no text."""
+    if kind == TEXT:
+        return _REFERENCE
+    return int(kind[2:]) if kind.startswith("|S") else None
+
+
+def _decoded(target: Object, kind: str, data: bytes, limit: int, where: str) -> str:
+    """A text of at most `limit` bytes, to which `data` leads or which it is."""
+    content = target.content
+    found = global_text(content, data, limit, where) if kind == TEXT else data.rstrip(b"\0")
+    try:
+        return found.decode()
+    except UnicodeDecodeError as error:
+        raise content.damaged(f"{where} is not UTF-8: {error}") from error
+
+
+def text(target: Object, name: str, limit: int = schema.MAXIMUM_ATTRIBUTE) -> str:
+    """A text attribute; its kind and extent are looked at before it is read.
 
     Raises:
         FormatError: it is missing, or is not one text of at most `limit` bytes.
     """
-    attribute, where = _attribute(target, name, path)
-    kind = h5py.check_string_dtype(attribute.dtype)
-    if kind is None or attribute.shape != () or attribute.get_storage_size() > limit:
-        raise FormatError(f"{where} is not one text of at most {limit} bytes")
-    value = target.attrs[name]
-    found = value.decode() if isinstance(value, bytes) else str(value)
-    if len(found) > limit:
-        raise FormatError(f"{where} has {len(found)} characters, more than {limit}")
-    return found
+    kind, shape, data, where = _attribute(target, name)
+    width = _text_width(kind)
+    if width is None or shape != () or width > limit or len(data) < width:
+        raise target.content.damaged(f"{where} is not one text of at most {limit:,} bytes")
+    return _decoded(target, kind, data[:width], limit, where)
 
 
-def number(target: h5py.HLObject, name: str, path: Path) -> int:
-    """An attribute that is one whole number.
-
-    Raises:
-        FormatError: it is missing, or something else.
-    """
-    attribute, where = _attribute(target, name, path)
-    if attribute.dtype.kind not in "iu" or attribute.shape != ():
-        raise FormatError(f"{where} is not one whole number")
-    return int(target.attrs[name])
-
-
-def numbers(target: h5py.HLObject, name: str, path: Path) -> tuple[int, ...]:
-    """An attribute that is a list of whole numbers, one per axis.
-
-    Raises:
-        FormatError: it is missing, or something else.
-    """
-    attribute, where = _attribute(target, name, path)
-    few = len(attribute.shape) == 1 and attribute.shape[0] <= schema.MAXIMUM_AXES
-    if attribute.dtype.kind not in "iu" or not few:
-        raise FormatError(f"{where} is not a list of at most {schema.MAXIMUM_AXES} whole numbers")
-    return tuple(int(value) for value in target.attrs[name])
-
-
-def texts(target: h5py.HLObject, name: str, path: Path) -> tuple[str, ...]:
+def texts(target: Object, name: str) -> tuple[str, ...]:
     """An attribute that is a list of texts, one per axis.
 
     Raises:
         FormatError: it is missing, or something else.
     """
-    attribute, where = _attribute(target, name, path)
-    few = len(attribute.shape) == 1 and attribute.shape[0] <= schema.MAXIMUM_AXES
-    if h5py.check_string_dtype(attribute.dtype) is None or not few:
-        raise FormatError(f"{where} is not a list of at most {schema.MAXIMUM_AXES} texts")
-    return tuple(
-        value.decode() if isinstance(value, bytes) else str(value) for value in target.attrs[name]
-    )
+    kind, shape, data, where = _attribute(target, name)
+    width = _text_width(kind)
+    if width is None or not _is_short(shape) or len(data) < width * shape[0]:
+        raise target.content.damaged(
+            f"{where} is not a list of at most {schema.MAXIMUM_AXES} texts"
+        )
+    parts = (data[place * width : (place + 1) * width] for place in range(shape[0]))
+    return tuple(_decoded(target, kind, part, schema.MAXIMUM_PATH, where) for part in parts)
 
 
-def summary(dataset: h5py.HLObject, path: Path) -> dict[str, Any] | None:
+def _is_short(shape: tuple[int, ...] | None) -> TypeGuard[tuple[int]]:
+    """Whether that is the shape of a list of an entry per axis."""
+    return shape is not None and len(shape) == 1 and shape[0] <= schema.MAXIMUM_AXES
+
+
+def _whole_numbers(kind: str, data: bytes, count: int) -> tuple[int, ...] | None:
+    """So many whole numbers; None where the type is another, or they are not there."""
+    if not is_numpy(kind) or kind[1] not in "iu" or len(data) < width_of(kind) * count:
+        return None
+    return tuple(int(value) for value in np.frombuffer(data, kind, count))
+
+
+def number(target: Object, name: str) -> int:
+    """An attribute that is one whole number.
+
+    Raises:
+        FormatError: it is missing, or something else.
+    """
+    kind, shape, data, where = _attribute(target, name)
+    found = _whole_numbers(kind, data, 1)
+    if shape != () or found is None:
+        raise target.content.damaged(f"{where} is not one whole number")
+    return found[0]
+
+
+def numbers(target: Object, name: str) -> tuple[int, ...]:
+    """An attribute that is a list of whole numbers, one per axis.
+
+    Raises:
+        FormatError: it is missing, or something else.
+    """
+    kind, shape, data, where = _attribute(target, name)
+    found = _whole_numbers(kind, data, shape[0]) if _is_short(shape) else None
+    if found is None:
+        raise target.content.damaged(
+            f"{where} is not a list of at most {schema.MAXIMUM_AXES} whole numbers"
+        )
+    return found
+
+
+def summary(target: Object) -> dict[str, Any] | None:
     """All attributes of a dataset in one, as plain data, or None where it has no such summary.
 
     Raises:
         FormatError: it is not one short text that holds a JSON object.
     """
-    if not h5py.h5a.exists(dataset.id, schema.SUMMARY.encode()):
+    if target.attribute(schema.SUMMARY) is None:
         return None
-    attribute = h5py.h5a.open(dataset.id, schema.SUMMARY.encode())
-    kind = attribute.get_type()
-    where = f"{path}: attribute {schema.SUMMARY!r} of {dataset.name}"
-    fixed = isinstance(kind, h5py.h5t.TypeStringID) and not kind.is_variable_str()
-    if not fixed or attribute.shape != () or kind.get_size() > schema.MAXIMUM_ATTRIBUTE:
-        raise FormatError(f"{where} is not one short text of fixed length")
-    content = np.empty((), f"S{kind.get_size()}")
-    attribute.read(content)
+    content = text(target, schema.SUMMARY)
+    where = f"attribute {schema.SUMMARY!r} of {target.where}"
     try:
-        found = json.loads(content.item())
+        found = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{where} is not JSON: {error}") from error
+        raise target.content.damaged(f"{where} is not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise FormatError(f"{where} is not a JSON object")
+        raise target.content.damaged(f"{where} is not a JSON object")
     return found
 
 
-def member(group: h5py.Group, name: str, kind: type, path: Path) -> Any:
+def member(group: Group, name: str, kind: type[_Kind]) -> _Kind:
     """A member of a group, opened only when it stands in this very file.
 
     Raises:
         FormatError: it is missing, a link to elsewhere, or of another kind.
     """
-    where = f"{path}: {group.name.rstrip('/')}/{name}"
-    encoded = name.encode()
-    if encoded not in group.id:
-        raise FormatError(f"{where} is missing")
-    if group.id.links.get_info(encoded).type != h5py.h5l.TYPE_HARD:
-        link = group.get(name, getlink=True)
-        raise FormatError(f"{where} is a {type(link).__name__}, which is not followed")
-    opened = h5py.h5o.open(group.id, encoded)
-    found = _WRAPPERS[type(opened)](opened)
+    path = f"{group.name}/{name}"
+    link = group.links.get(name)
+    if link is None:
+        raise group.content.damaged(f"{path} is missing")
+    if link.kind != HARD:
+        raise group.content.damaged(f"{path} is a {link.kind}, which is not followed")
+    found = open_object(group.content, path, link.address)
     if not isinstance(found, kind):
-        raise FormatError(f"{where} is a {type(found).__name__}, not a {kind.__name__}")
+        raise group.content.damaged(f"{path} is {_KINDS[type(found)]}, not {_KINDS[kind]}")
     return found
 
 
-def group_at(file: h5py.File, place: str, path: Path) -> h5py.Group:
-    """A group by its absolute path, each part of which stands in this very file.
+def groups_of(root: Group) -> Callable[[str], Group]:
+    """Opens groups by their absolute paths, and keeps a few: many stand in the same one.
 
-    Raises:
-        FormatError: a part is missing, a link to elsewhere, or no group.
+    What it returns raises FormatError where a part of the path is missing, a link to elsewhere, or
+    no group.
     """
-    group: h5py.Group = file
-    for name in place.strip("/").split("/"):
-        group = member(group, name, h5py.Group, path)
-    return group
+
+    @lru_cache(maxsize=KEPT_GROUPS)
+    def group_at(place: str) -> Group:
+        parent, _, name = place.rpartition("/")
+        return member(group_at(parent), name, Group) if name else root
+
+    return group_at
 
 
-_WRAPPERS: dict[type, Any] = {
-    h5py.h5d.DatasetID: h5py.Dataset,
-    h5py.h5g.GroupID: h5py.Group,
-    h5py.h5t.TypeID: h5py.Datatype,
-}
+@dataclass(frozen=True)
+class Plain:
+    """A dataset whose bytes all stand in this file, one after another, as many as it declares."""
+
+    dataset: Dataset
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def dtype(self) -> np.dtype[np.generic] | None:
+        """NumPy's dtype for its elements; None where it has none for them."""
+        kind = self.dataset.type
+        return np.dtype(kind) if is_numpy(kind) else None
+
+    def read(self) -> Array:
+        """Its values as the file has them at this moment.
+
+        Raises:
+            FormatError: NumPy has no dtype for them, or the file has become shorter.
+        """
+        if self.dtype is None:
+            raise self.dataset.content.damaged(f"{self.dataset.name} is of {self.dataset.type}")
+        values: Array = np.empty(self.shape, self.dtype)
+        self.dataset.content.fill(self.offset, values)
+        return values
 
 
-def tensor_at(
-    file: h5py.File, place: str, path: Path
-) -> tuple[h5py.Dataset, tuple[int, ...], tuple[int, ...]]:
-    """What `tensor_dataset` gives for the dataset at an absolute path such as `/layers/x/output`.
+@dataclass(frozen=True)
+class Rows:
+    """A dataset with a row per sample.
 
-    Each step is looked at by itself: HDF5 would follow a link in the middle of a path.
-
-    Raises:
-        FormatError: it is missing, stands elsewhere, or is stored in another way.
+    Attributes:
+        dataset: the dataset.
+        shape: its shape, rows first.
+        offset: where its rows begin, or the tree of its chunks.
+        chunk: the shape of its chunks; empty where its rows stand one after another.
+        pipeline: the numbers of the filters that chunks go through.
     """
-    groups, _, name = place.rpartition("/")
-    return tensor_dataset(group_at(file, groups, path), name, path)
+
+    dataset: Dataset
+    shape: tuple[int, ...]
+    offset: int
+    chunk: tuple[int, ...] = ()
+    pipeline: tuple[int, ...] = ()
 
 
-def plain_dataset(group: h5py.Group, name: str, path: Path) -> h5py.Dataset:
-    """A dataset whose bytes all stand in this file, one after another, as many as it declares.
+def plain_dataset(group: Group, name: str) -> Plain:
+    """A dataset that is stored in one piece, without filters.
 
     Raises:
         FormatError: it is anything else.
     """
-    dataset = member(group, name, h5py.Dataset, path)
-    creation = _own_creation(dataset, path)
-    where = f"{path}: {dataset.name}"
-    if creation.get_layout() == h5py.h5d.CHUNKED or creation.get_nfilters():
-        raise FormatError(f"{where} is chunked, which it must not be")
-    _check_bytes(dataset, where)
-    return dataset
+    dataset = member(group, name, Dataset)
+    shape, layout = _looked_at(dataset)
+    return Plain(dataset, shape, _first_byte(dataset, shape, layout))
 
 
-def plain_numbers(
-    group: h5py.Group, name: str, dtype: str, length: int, path: Path
-) -> tuple[int, ...]:
+def plain_numbers(group: Group, name: str, dtype: str, length: int) -> tuple[int, ...]:
     """The whole numbers of a list of that length and dtype.
 
     Raises:
         FormatError: it is anything else.
     """
-    dataset = plain_dataset(group, name, path)
-    if dataset.shape != (length,) or dataset.dtype != dtype:
-        raise FormatError(
-            f"{path}: {dataset.name} is not a plain list of {length} numbers of type {dtype}"
+    found = plain_dataset(group, name)
+    if found.shape != (length,) or found.dataset.type != dtype:
+        raise group.content.damaged(
+            f"{found.dataset.name} is not a plain list of {length} numbers of type {dtype}"
         )
-    return tuple(int(value) for value in dataset[:])
+    return tuple(found.read().tolist())
 
 
-def _own_creation(dataset: h5py.Dataset, path: Path) -> h5py.h5p.PropDCID:
-    """How a dataset was made, if it takes nothing from elsewhere."""
-    creation = dataset.id.get_create_plist()
-    where = f"{path}: {dataset.name}"
-    if creation.get_layout() == h5py.h5d.VIRTUAL or creation.get_external_count():
-        raise FormatError(f"{where} takes its data from other files, which is not followed")
-    if dataset.id.rank > schema.MAXIMUM_AXES:
-        raise FormatError(f"{where} has {dataset.id.rank} axes, more than {schema.MAXIMUM_AXES}")
-    return creation
+def first_bytes(root: Group) -> Callable[[str], int]:
+    """Tells where datasets in one piece begin, by paths such as `/layers/conv2d/output`.
+
+    What it returns raises FormatError where a dataset is missing, stands elsewhere, or is stored in
+    another way.
+    """
+    group_at = groups_of(root)
+
+    def first_byte(place: str) -> int:
+        group, _, name = place.rpartition("/")
+        return plain_dataset(group_at(group), name).offset
+
+    return first_byte
 
 
-def _check_bytes(dataset: h5py.Dataset, where: str) -> None:
-    # Not h5py's own nbytes, which counts a bfloat16 as the float32 that it is read as.
-    declared = prod(dataset.id.shape or ()) * dataset.id.get_type().get_size()
-    stored = dataset.id.get_storage_size()
-    if declared > stored:
-        raise FormatError(
-            f"{where} declares {declared:,} bytes and the file stores {stored:,}: it is damaged"
-        )
-    offset = dataset.id.get_offset()
-    size = h5py.h5i.get_file_id(dataset.id).get_filesize()
-    if declared and (offset is None or offset + declared > size):
-        raise FormatError(f"{where} reaches beyond the end of the file ({size:,} bytes): truncated")
+def _looked_at(dataset: Dataset) -> tuple[tuple[int, ...], Layout]:
+    """The shape and layout of a dataset that takes nothing from elsewhere."""
+    shape, layout = dataset.shape, dataset.layout
+    if dataset.is_external or (layout is not None and layout.kind == storage.VIRTUAL):
+        problem = "takes its data from other files, which is not followed"
+    elif shape is None:
+        problem = "has no shape that makes sense"
+    elif len(shape) > schema.MAXIMUM_AXES:
+        problem = f"has {len(shape)} axes, more than {schema.MAXIMUM_AXES}"
+    elif not width_of(dataset.type):
+        problem = f"is of {dataset.type}, which is not read"
+    elif layout is None:
+        problem = "is stored in a way that is not known"
+    else:
+        return shape, layout
+    raise dataset.content.damaged(f"{dataset.name} {problem}")
 
 
-def tensor_dataset(
-    group: h5py.Group, name: str, path: Path
-) -> tuple[h5py.Dataset, tuple[int, ...], tuple[int, ...]]:
-    """A dataset with a row per sample, the shape of its chunks, and the numbers of its filters.
+def _first_byte(dataset: Dataset, shape: tuple[int, ...], layout: Layout) -> int:
+    """Where a dataset begins that is in one piece; 0 where it has no elements."""
+    size, declared = dataset.content.size, prod(shape) * width_of(dataset.type)
+    stored = 0 if layout.offset == NOWHERE else layout.size
+    if layout.kind != storage.CONTIGUOUS or dataset.filters != ():
+        problem = f"is {layout.kind}, or has filters, which it must not"
+    elif declared != stored:
+        problem = f"declares {declared:,} bytes and the file stores {stored:,}: it is damaged"
+    elif declared and layout.offset + declared > size:
+        problem = f"reaches beyond the end of the file ({size:,} bytes): truncated"
+    else:
+        return layout.offset if declared else 0
+    raise dataset.content.damaged(f"{dataset.name} {problem}")
 
-    Both are empty where its rows stand one after another. Chunks are looked for when rows are read:
-    so nothing is believed of how many there are, and one that is missing is found missing then.
+
+def tensor_at(root: Group, place: str) -> Rows:
+    """What `tensor_dataset` gives for the dataset at an absolute path such as `/layers/x/output`.
+
+    Raises:
+        FormatError: it is missing, stands elsewhere, or is stored in another way.
+    """
+    group, _, name = place.rpartition("/")
+    return tensor_dataset(groups_of(root)(group), name)
+
+
+def tensor_dataset(group: Group, name: str) -> Rows:
+    """A dataset with a row per sample.
+
+    Chunks are looked for when rows are read: so nothing is believed of how many there are, and one
+    that is missing is found missing then.
 
     Raises:
         FormatError: it is stored in another way.
     """
-    dataset = member(group, name, h5py.Dataset, path)
-    creation = _own_creation(dataset, path)
-    where = f"{path}: {dataset.name}"
-    pipeline = tuple(creation.get_filter(place)[0] for place in range(creation.get_nfilters()))
-    if creation.get_layout() != h5py.h5d.CHUNKED:
-        _check_bytes(dataset, where)
-        return dataset, (), ()
-    chunk = tuple(creation.get_chunk())
-    if len(chunk) != dataset.id.rank or 0 in chunk:
-        raise FormatError(f"{where} has {dataset.id.rank} axes and chunks of the shape {chunk}")
-    stored = prod(chunk) * dataset.id.get_type().get_size()
-    if stored > MAXIMUM_CHUNK:
-        raise FormatError(f"{where} has chunks of {stored:,} bytes, more than {MAXIMUM_CHUNK:,}")
-    if pipeline not in PIPELINES:
-        raise FormatError(f"{where} is stored with the filters {pipeline}, which are not read")
-    return dataset, chunk, pipeline
+    dataset = member(group, name, Dataset)
+    shape, layout = _looked_at(dataset)
+    if layout.kind != storage.CHUNKED:
+        return Rows(dataset, shape, _first_byte(dataset, shape, layout))
+    *chunk, width = layout.chunk or (0,)
+    pipeline = dataset.filters
+    if len(chunk) != len(shape) or 0 in chunk:
+        problem = f"has {len(shape)} axes and chunks of the shape {tuple(chunk)}"
+    elif width != width_of(dataset.type):
+        problem = f"has elements of another size than its chunks, {width}"
+    elif prod(layout.chunk) > MAXIMUM_CHUNK:
+        problem = f"has chunks of {prod(layout.chunk):,} bytes, more than {MAXIMUM_CHUNK:,}"
+    elif pipeline not in PIPELINES:
+        problem = f"is stored with the filters {pipeline}, which are not read"
+    else:
+        return Rows(dataset, shape, layout.offset, tuple(chunk), pipeline)
+    raise dataset.content.damaged(f"{dataset.name} {problem}")

@@ -8,10 +8,11 @@ counts if it is whole: its length and checksum tell. docs/format.md has the byte
 
 import json
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from isal.isal_zlib import crc32
@@ -46,6 +47,15 @@ class Placed:
     size: int
 
 
+class PlacedChunk(NamedTuple):
+    """An encoded chunk of a dataset, by its number in C order, and where it stands."""
+
+    dataset: str
+    number: int
+    offset: int
+    size: int
+
+
 @dataclass(frozen=True)
 class Tail:
     """Rows of a chunk that was not complete, and where the journal holds their bytes."""
@@ -69,6 +79,7 @@ class Journal:
         replaces: whether a finished recording of the same name is to be replaced.
         rows: committed rows.
         chunks: for each dataset the places of its chunks, by their number in C order.
+        order: the dataset and number of every chunk, as they were placed one after another.
         blocks: for each dataset the checksums of the blocks that are full.
         tails: rows that stand in the journal itself.
         end: where the last whole entry ends.
@@ -86,6 +97,7 @@ class Journal:
     replaces: bool
     rows: int = 0
     chunks: dict[str, dict[int, Placed]] = field(default_factory=dict)
+    order: list[tuple[str, int]] = field(default_factory=list)
     blocks: dict[str, list[int]] = field(default_factory=dict)
     tails: list[Tail] = field(default_factory=list)
     end: int = 0
@@ -94,6 +106,11 @@ class Journal:
     state_slot: tuple[int, int] = (0, 0)
     content: memoryview = field(default_factory=lambda: memoryview(b""))
     encoded: memoryview = field(default_factory=lambda: memoryview(b""))
+
+    def chunk(self, dataset: str, number: int) -> memoryview:
+        """The bytes of a chunk."""
+        placed = self.chunks[dataset][number]
+        return self.encoded[placed.offset : placed.offset + placed.size]
 
 
 def mapped(path: Path) -> memoryview:
@@ -123,13 +140,13 @@ def journal_state(journal: Journal) -> bytes:
     start = journal.state_place + slot * journal.state_size
     content = bytes(journal.content[start : start + journal.state_size])
     if crc32(content) != checksum:
-        raise FormatError("the statistics in the journal differ from their checksum: damaged")
+        raise FormatError(f"{journal.path}: the statistics differ from their checksum: damaged")
     return content
 
 
 def commit_entry(
     rows: int,
-    chunks: Mapping[str, Sequence[tuple[int, int, int]]],
+    placed: Sequence[PlacedChunk],
     blocks: Mapping[str, Sequence[int]],
     tails: Sequence[tuple[str, int, int, Sequence[memoryview]]],
     *,
@@ -140,15 +157,20 @@ def commit_entry(
 
     Args:
         rows: committed rows, from the first.
-        chunks: for each dataset the chunks since the last commit: number, offset, size.
+        placed: the chunks since the last commit, in the order in which they were placed.
         blocks: for each dataset the checksums of blocks that became full since.
         tails: dataset, first row, number of rows, bytes.
         state: which slot holds the statistics' state, and the checksum of it.
         generation: given where all chunks have moved to another file; all of them are listed.
     """
+    chunks: dict[str, list[tuple[int, int, int]]] = {}
+    for dataset, number, offset, size in placed:
+        chunks.setdefault(dataset, []).append((number, offset, size))
+    positions = {dataset: position for position, dataset in enumerate(chunks)}
     words: dict[str, Any] = {
         "rows": rows,
-        "chunks": {dataset: list(placed) for dataset, placed in chunks.items() if placed},
+        "chunks": chunks,
+        "order": [positions[chunk.dataset] for chunk in placed],
         "blocks": {dataset: list(sums) for dataset, sums in blocks.items() if sums},
         "tails": [
             (dataset, first, count, sum(map(len, parts))) for dataset, first, count, parts in tails
@@ -202,7 +224,7 @@ def read_journal(path: Path) -> Journal:
             else:
                 _take_in(journal, words, position, len(content))
             journal.end = position + len(content)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise FormatError(
             f"{path}: the entry at byte {journal.end if journal else 0:,} is malformed: "
             f"{first_line(error)[:200]}"
@@ -240,13 +262,14 @@ def _take_in(journal: Journal, words: Mapping[str, Any], position: int, payload:
     journal.rows = rows
     if "generation" in words:
         journal.generation = _whole(words["generation"])
-        journal.chunks = {}
+        journal.chunks, journal.order = {}, []
     if "state" in words:
         slot, checksum = words["state"]
         journal.state_slot = _whole(slot) % SLOTS, _whole(checksum)
     for dataset, placed in words["chunks"].items():
         table = journal.chunks.setdefault(dataset, {})
         table.update((_whole(n), Placed(_whole(at), _whole(size))) for n, at, size in placed)
+    journal.order.extend(_in_order(words["chunks"], words.get("order", ())))
     for dataset, sums in words["blocks"].items():
         journal.blocks.setdefault(dataset, []).extend(map(_whole, sums))
     end = position + payload
@@ -257,6 +280,17 @@ def _take_in(journal: Journal, words: Mapping[str, Any], position: int, payload:
         position += size
     if position != end:
         raise ValueError(f"the rows in an entry end {abs(position - end)} bytes beside its end")
+
+
+def _in_order(
+    chunks: Mapping[str, Sequence[Sequence[int]]], order: Sequence[int]
+) -> Iterator[tuple[str, int]]:
+    """The dataset and number of each chunk of a commit, as they were placed."""
+    names, taken = list(chunks), Counter[str]()
+    for position in order:
+        name = names[_whole(position)]
+        yield name, _whole(chunks[name][taken[name]][0])
+        taken[name] += 1
 
 
 def _whole(value: Any) -> int:

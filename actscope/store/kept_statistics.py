@@ -80,11 +80,17 @@ class StatisticsPlan:
     @property
     def channels(self) -> int:
         """How many channels the tensor has."""
-        return self.running().channels
+        return channels_of(self.tensor.shape, self.tensor.axes)
 
     def running(self) -> RunningStatistics:
         """Statistics of which nothing is known yet."""
         return running_for(self.tensor.shape, self.tensor.axes)
+
+
+def channels_of(shape: Sequence[int], axes: Sequence[str]) -> int:
+    """How many channels a sample has; 1 where none of its axes holds them."""
+    axis = channel_axis(axes)
+    return 1 if axis is None else shape[axis]
 
 
 def running_for(shape: Sequence[int], axes: Sequence[str], top: int = TOP) -> RunningStatistics:

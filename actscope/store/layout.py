@@ -7,7 +7,7 @@ whenever the process dies. Where they are stored in chunks, the library places t
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,9 @@ from actscope.store.kept_statistics import (
     state_size,
 )
 from actscope.store.schema import RecordingPlan, TensorPlan
+
+LIBVER = "earliest"
+"""The form of HDF5's structures that every tool reads, and the only one that the reader does."""
 
 ALIGNMENT = 4096
 """Datasets of this many bytes or more start at a multiple of it, for direct and mapped access."""
@@ -99,22 +102,21 @@ def create(descriptor: int, plan: RecordingPlan) -> Offsets:
     surface = Surface(descriptor)
     alignment = {"alignment_threshold": ALIGNMENT, "alignment_interval": ALIGNMENT}
     try:
-        with h5py.File(surface, "w", **alignment) as file:
+        with h5py.File(surface, "w", libver=LIBVER, **alignment) as file:
             describe(file, plan)
-            offsets = offsets_in(file, plan)
+            found = offsets(plan, lambda name: file[name].id.get_offset() or 0)
     except Exception:
         if surface.error is None:
             raise
     if surface.error is not None:
         raise surface.error
-    return offsets
+    return found
 
 
 def create_chunked(surface: Surface, plan: RecordingPlan) -> h5py.File:
-    """Lay out the recording for `plan` in an open file, which stays open to take its chunks."""
-    os.ftruncate(surface.fileno(), 0)
+    """Lay out the recording for `plan` in an empty file, which stays open to take its chunks."""
     # Chunks need no alignment: they are read whole.
-    file = h5py.File(surface, "w")
+    file = h5py.File(surface, "w", libver=LIBVER)
     describe(file, plan)
     return file
 
@@ -122,7 +124,7 @@ def create_chunked(surface: Surface, plan: RecordingPlan) -> h5py.File:
 def skeleton(plan: RecordingPlan) -> bytes:
     """The image of a file that was laid out for `plan` and holds no chunks."""
     content = io.BytesIO()
-    with h5py.File(content, "w") as file:
+    with h5py.File(content, "w", libver=LIBVER) as file:
         describe(file, plan)
     return content.getvalue()
 
@@ -162,13 +164,13 @@ def end(file: h5py.File, plan: RecordingPlan) -> None:
     _create_checksums(file.create_group(schema.CHECKSUMS), plan)
 
 
-def offsets_in(file: h5py.File, plan: RecordingPlan) -> Offsets:
-    """The places in a file that was laid out for `plan`."""
+def offsets(plan: RecordingPlan, offset: Callable[[str], int]) -> Offsets:
+    """The places in a file that was laid out for `plan`.
 
-    def offset(name: str) -> int:
-        # A dataset without elements has no place in the file, and nothing is written to it.
-        return file[name].id.get_offset() or 0
-
+    Args:
+        plan: the recording.
+        offset: where a dataset begins; 0 where it has no elements, and no place in the file.
+    """
     sums = plan_checksums(plan)
     kept = statistics_of_plan(plan)
     return Offsets(
@@ -289,7 +291,7 @@ def _create_checksums(group: h5py.Group, plan: RecordingPlan) -> None:
         {
             schema.ENCODING_TYPE: schema.CHECKSUMS,
             schema.ENCODING_VERSION: schema.VERSION,
-            schema.ALGORITHM: "crc32",
+            schema.ALGORITHM: schema.CRC32,
         },
     )
     slots = _dataset(group, schema.SLOTS, (SLOTS,), h5py.h5t.STD_I64LE)

@@ -9,24 +9,23 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
-
 from actscope.errors import FormatError, ResumeError
-from actscope.replacing import check_output
-from actscope.store import layout, schema, space
+from actscope.replacing import check_no_folder, check_output
+from actscope.store import guarded, layout, schema, space
 from actscope.store.checksums import SLOTS, checksum, plan_checksums
-from actscope.store.guarded import UNREADABLE
+from actscope.store.contiguous import ContiguousRows
+from actscope.store.findings import finding
+from actscope.store.hdf5.objects import Group
 from actscope.store.journal import Journal, partial_path
 from actscope.store.kept_statistics import KeptState, state_size
 from actscope.store.layout import Offsets
 from actscope.store.locking import open_locked
 from actscope.store.resuming import differences
-from actscope.store.rows import MappedRows
 from actscope.store.schema import RecordingPlan
 from actscope.store.stored_checksums import StoredChecksums, read_checksums, read_slots
 from actscope.store.stored_statistics import read_state
+from actscope.store.stored_tensors import StoredTensor
 from actscope.store.structure import (
-    StoredTensor,
     Structure,
     read_structure,
     read_unfinished,
@@ -71,6 +70,7 @@ def check_recording_output(path: Path, *, overwrite: bool) -> int:
     Raises:
         OutputExistsError: another file exists and `overwrite` is false, or it is a folder.
     """
+    check_no_folder(path)
     unfinished = None if overwrite else _unfinished(path)
     if unfinished is None:
         check_output(path, overwrite=overwrite)
@@ -97,7 +97,7 @@ def _read_damaged_or_not(path: Path, journal: Journal) -> Structure:
     """An unfinished recording in chunks, whose rows no new run may throw away unasked."""
     try:
         return read_unfinished(path, journal)
-    except (FormatError, *UNREADABLE) as error:
+    except (FormatError, OSError) as error:
         raise FormatError(
             f"{path}: the unfinished recording there cannot be gone on with ({error}): choose "
             "another name, or start anew (overwrite=True, --overwrite)"
@@ -200,32 +200,30 @@ def _go_on(path: Path, plan: RecordingPlan, descriptor: int, found: Structure) -
     different = differences(found, plan)
     if found.journal is not None:
         check_same(path, found, different)
-    with h5py.File(path, "r", locking=False) as file:
-        check_same(path, found, [*different, *_other_checksums(file, plan, path)])
-        slots = read_slots(file, path)
-        stored = {sums.tensor: sums for sums in read_checksums(file, found.samples, path)}
-        offsets = layout.offsets_in(file, plan)
-        state = read_state(file, path, found.rows) if plan.keeps_statistics else KeptState()
+    with guarded.open_file(path, found.file) as root:
+        check_same(path, found, [*different, *_other_checksums(root, plan, path)])
+        slots = read_slots(root)
+        stored = {sums.tensor: sums for sums in read_checksums(root, found.samples)}
+        offsets = layout.offsets(plan, guarded.first_bytes(root))
+        state = read_state(root, found.rows) if plan.keeps_statistics else KeptState()
     space.reserve(descriptor, os.fstat(descriptor).st_size, path.parent)
     open_blocks = tuple(
-        _open_block(path, tensor, stored[tensor.dataset], slots, found.rows)
+        _open_block(found, tensor, stored[tensor.dataset], slots)
         for tensor in _in_order(found, plan)
     )
     return Target(descriptor, -1, offsets, found.rows, slots, open_blocks, state, False)
 
 
-def _other_checksums(file: h5py.File, plan: RecordingPlan, path: Path) -> list[str]:
+def _other_checksums(root: Group, plan: RecordingPlan, path: Path) -> list[str]:
     """A clause where the file's checksums are not those that a writer would keep."""
     planned = {
         (f"/{schema.CHECKSUMS}/{s.name}", s.tensor, s.rows_per_block) for s in plan_checksums(plan)
     }
     try:
-        read_slots(file, path)
-        stored = {
-            (s.name, s.tensor, s.rows_per_block) for s in read_checksums(file, plan.samples, path)
-        }
+        read_slots(root)
+        stored = {(s.name, s.tensor, s.rows_per_block) for s in read_checksums(root, plan.samples)}
     except FormatError as error:
-        return [f"checksums: {str(error).removeprefix(f'{path}: ')}"]
+        return [f"checksums: {finding('', error, path).problem}"]
     return [] if stored == planned else ["checksums: not of the blocks that this actscope keeps"]
 
 
@@ -246,11 +244,12 @@ def _in_order(found: Structure, plan: RecordingPlan) -> list[StoredTensor]:
 
 
 def _open_block(
-    path: Path, tensor: StoredTensor, sums: StoredChecksums, slots: Sequence[int], rows: int
+    found: Structure, tensor: StoredTensor, sums: StoredChecksums, slots: Sequence[int]
 ) -> int:
     """The checksum of the committed rows of the block that is not full."""
+    rows = found.rows
     if rows in slots:
         return sums.entries[slots.index(rows)]
     # The process died between clearing the slots and committing the last rows.
-    stored = MappedRows(path, tensor, rows)
+    stored = ContiguousRows(found.file, tensor, rows)
     return checksum(stored.between(rows - rows % sums.rows_per_block, rows))

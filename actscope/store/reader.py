@@ -5,7 +5,6 @@ the file or decoded from their chunks, so that any NumPy index works, without lo
 thread.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +13,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from actscope.dtypes import raw_dtype, widened
-from actscope.errors import ActscopeError, FormatError, UnknownLayerError, nearest
+from actscope.dtypes import widened, widened_dtype
+from actscope.errors import ActscopeError, UnknownLayerError, nearest
 from actscope.protocol import Array
 from actscope.statistics import Statistics, statistics_of
 from actscope.store.rows import Rows, open_rows
 from actscope.store.stored_statistics import read_statistics
+from actscope.store.stored_tensors import StoredTensor
 from actscope.store.structure import (
-    StoredTensor,
-    Structure,
     check_exists,
     read_structure,
 )
@@ -72,7 +70,7 @@ class RecordedTensor:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the arrays that come out."""
-        return widened(np.empty(0, raw_dtype(self._tensor.dtype)), self._tensor.dtype).dtype
+        return widened_dtype(self._tensor.dtype)
 
     @property
     def logical_dtype(self) -> str:
@@ -221,7 +219,7 @@ class Recording(Mapping[str, RecordedLayer]):
         self.planned: int | None = (
             None if self._structure.is_open_ended else self._structure.samples
         )
-        self.provenance: dict[str, Any] = _parse_provenance(self._structure, path)
+        self.provenance: dict[str, Any] = dict(self._structure.origin)
         self._statistics: dict[str, Statistics] = {}
         found = [RecordedLayer(self, tensor) for tensor in self._structure.gradients]
         self._gradients = {gradient.name: gradient for gradient in found}
@@ -240,7 +238,7 @@ class Recording(Mapping[str, RecordedLayer]):
         planned = "an unknown number" if self.planned is None else f"{self.planned:,}"
         return f"{self.samples:,} of {planned}"
 
-    @property
+    @cached_property
     def ids(self) -> tuple[str, ...]:
         """The committed samples' names, such as file names; empty where none were given."""
         return self._structure.ids[: self.samples]
@@ -297,7 +295,7 @@ class Recording(Mapping[str, RecordedLayer]):
         if tensor.dataset not in self._structure.statistics:
             return None
         if tensor.dataset not in self._statistics:
-            found = read_statistics(self.path, self._structure, tensor)
+            found = read_statistics(self._structure, tensor)
             self._statistics[tensor.dataset] = found
         return self._statistics[tensor.dataset]
 
@@ -334,6 +332,7 @@ class Recording(Mapping[str, RecordedLayer]):
     def close(self) -> None:
         """Let go of the file; arrays that were read stay valid."""
         self._open = False
+        self._structure.file.close()
 
     def __enter__(self) -> "Recording":
         return self
@@ -349,13 +348,3 @@ class Recording(Mapping[str, RecordedLayer]):
         from actscope.notebook import recording_html
 
         return recording_html(self)
-
-
-def _parse_provenance(structure: Structure, path: Path) -> dict[str, Any]:
-    try:
-        parsed = json.loads(structure.provenance)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path}: the attribute 'provenance' is not JSON: {error}") from error
-    if not isinstance(parsed, dict):
-        raise FormatError(f"{path}: the attribute 'provenance' is not a JSON object")
-    return parsed

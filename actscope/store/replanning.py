@@ -3,26 +3,35 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from actscope.dtypes import itemsize
 from actscope.errors import DataError, FormatError
-from actscope.protocol import Array
-from actscope.store import schema
-from actscope.store.checking import check
-from actscope.store.rows import Rows, open_rows
+from actscope.store import guarded, schema
+from actscope.store.bands import Part
+from actscope.store.checked_rows import CheckedRows, KnownChecksums, StoredRows
+from actscope.store.checksums import SLOTS, rows_per_block
+from actscope.store.chunking import LAYOUTS, SAMPLE, in_chunks, room_for_band
+from actscope.store.codecs import CODEC_OF, NONE, filters
+from actscope.store.rows import open_rows
 from actscope.store.schema import RecordingPlan, TensorPlan
-from actscope.store.structure import StoredTensor, Structure, read_structure
+from actscope.store.stored_checksums import read_checksums
+from actscope.store.stored_tensors import StoredTensor
+from actscope.store.structure import Structure, check_exists, read_structure
 
 BYTES_AT_A_TIME = 16 * 2**20
 
+LARGEST_BLOCK = 64 * 2**20
+"""Rows that one checksum covers are in memory together; those of more than a row are 1 MiB."""
+
 
 def read_finished(path: Path) -> Structure:
-    """The structure of a finished recording, all of whose rows agree with their checksums.
-
-    What is damaged would otherwise get new checksums, and count as sound from then on.
+    """The structure of a finished recording.
 
     Raises:
+        MissingFileError: there is no such file.
         FormatError: the file is not a recording, or is damaged.
         DataError: it is not finished, or holds statistics alone.
     """
+    check_exists(path)
     structure = read_structure(path)
     if not structure.is_finished:
         raise DataError(
@@ -35,10 +44,20 @@ def read_finished(path: Path) -> Structure:
                 f"{path} holds the statistics of {tensor.path!r} without its activations: there is "
                 "nothing to write anew"
             )
-    damages = check(path)
-    if damages:
-        raise FormatError(f"{path}: {damages[0].place}: {damages[0].problem}")
     return structure
+
+
+def storage_of(structure: Structure) -> tuple[str, str]:
+    """The codec and the layout in which a recording is stored."""
+    filtered = [number for tensor in structure.tensors for number in tensor.pipeline]
+    codec = next((CODEC_OF[number] for number in filtered if number in CODEC_OF), NONE)
+    chunks = [tensor.chunk for tensor in structure.tensors]
+    planned = plan_of(structure).tensors
+    for layout in LAYOUTS if all(chunks) else ():
+        for samples in (structure.samples, None):
+            if [tensor.chunk for tensor in in_chunks(planned, layout, samples)] == chunks:
+                return codec, layout
+    return codec, SAMPLE
 
 
 def plan_of(structure: Structure) -> RecordingPlan:
@@ -94,11 +113,66 @@ def _planned(tensor: StoredTensor, structure: Structure) -> TensorPlan:
     )
 
 
-def batches_of(path: Path, structure: Structure, start: int = 0) -> Iterator[list[Array]]:
-    """The rows from `start` on, in the order of the tensors, as they are stored."""
-    sources: list[Rows] = [open_rows(path, structure, tensor) for tensor in structure.tensors]
+def batches_of(
+    path: Path, structure: Structure, plan: RecordingPlan, start: int = 0
+) -> Iterator[list[Part]]:
+    """The rows from `start` on, in the order of the plan's tensors, as they are stored.
+
+    Each is compared with its checksum first: what is damaged would otherwise get a new one, and
+    count as sound from then on. Rows in chunks that the plan stores alike come as `StoredRows`.
+
+    Raises:
+        FormatError: rows are damaged; those before have been given by then.
+    """
+    known = _known_checksums(path, structure)
+    stored = {tensor.dataset: tensor for tensor in structure.tensors}
+    sources = []
+    for planned in plan.tensors:
+        tensor = stored[f"/{planned.dataset}"]
+        sums = known.get(tensor.dataset, KnownChecksums(rows_per_block(planned)))
+        rows = open_rows(path, structure, tensor)
+        room = room_for_band(len(stored))
+        sources.append(CheckedRows(str(path), tensor, structure.rows, rows, sums, room))
+    alike = [
+        _is_stored_alike(source, planned, plan.codec)
+        for source, planned in zip(sources, plan.tensors, strict=True)
+    ]
     size = sum(tensor.bytes_per_sample for tensor in structure.tensors)
     step = max(1, BYTES_AT_A_TIME // max(1, size))
     for first in range(start, structure.rows, step):
         stop = min(first + step, structure.rows)
-        yield [rows.between(first, stop) for rows in sources]
+        yield [
+            StoredRows(source, first, stop) if taken_over else source.between(first, stop)
+            for source, taken_over in zip(sources, alike, strict=True)
+        ]
+
+
+def _known_checksums(path: Path, structure: Structure) -> dict[str, KnownChecksums]:
+    """The checksums of each dataset of a finished recording; none in one of format 1.0.0."""
+    known: dict[str, KnownChecksums] = {}
+    tensors = {tensor.dataset: tensor for tensor in structure.tensors}
+    try:
+        with guarded.open_file(path, structure.file) as root:
+            for sums in read_checksums(root, structure.samples):
+                if sums.tensor not in tensors:
+                    raise FormatError(f"{sums.name} covers {sums.tensor!r}, which is not there")
+                size = sums.rows_per_block * tensors[sums.tensor].bytes_per_sample
+                if size > LARGEST_BLOCK and sums.rows_per_block > 1:
+                    raise FormatError(f"{sums.name} takes {size:,} bytes together: damaged")
+                known[sums.tensor] = KnownChecksums(sums.rows_per_block, sums.entries[SLOTS:])
+    except FormatError as error:
+        problem = str(error).removeprefix(f"{path}: ")
+        raise FormatError(f"{path}: its checksums cannot be read: {problem}") from error
+    return known
+
+
+def _is_stored_alike(source: CheckedRows, planned: TensorPlan, codec: str) -> bool:
+    """Whether the chunks of a tensor are those that the plan would make of the same rows."""
+    tensor = source.tensor
+    pipeline = tuple(stage.number for stage in filters(codec, itemsize(planned.dtype)))
+    return (
+        bool(planned.chunk)
+        and (tensor.chunk, tensor.dtype, tensor.pipeline)
+        == (planned.chunk, planned.dtype, pipeline)
+        and source.known.rows_per_block == rows_per_block(planned)
+    )

@@ -6,7 +6,7 @@ must be what an uninterrupted run gives.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ import numpy as np
 from actscope.protocol import Array
 from actscope.store import schema
 from actscope.store.schema import RecordingPlan, TensorPlan
-from actscope.store.structure import StoredTensor, Structure
+from actscope.store.stored_tensors import StoredTensor
+from actscope.store.structure import Structure
 
 LONGEST_VALUE = 60
 
@@ -68,9 +69,10 @@ def differences(found: Structure, plan: RecordingPlan) -> list[str]:
             None if plan.is_open_ended else plan.samples,
         ),
         *_compare("format", found.version, schema.VERSION),
-        *_compare_provenance(_provenance(found.provenance), _provenance(plan.provenance)),
+        *_compare_provenance(_entries(found.origin), _entries(json.loads(plan.provenance))),
         *_compare_tensors(found.tensors, plan),
     ]
+    different = different or list(_compare_chunks(found.tensors, plan))
     return [
         *(difference.said("the file", "this call") for difference in different),
         *(["ids: not the same"] if found.ids != plan.ids else []),
@@ -83,13 +85,12 @@ def recorded_differences(one: Structure, other: RecordingPlan) -> list[str]:
     first, second = (
         {
             name: value
-            for name, value in _provenance(text).items()
+            for name, value in _entries(origin).items()
             if name.partition(".")[0] not in _OF_THE_SAMPLES
         }
-        for text in (one.provenance, other.provenance)
+        for origin in (one.origin, json.loads(other.provenance))
     )
-    tensors = [replace(tensor, chunk=()) for tensor in one.tensors]
-    different = [*_compare_provenance(first, second), *_compare_tensors(tensors, other)]
+    different = [*_compare_provenance(first, second), *_compare_tensors(one.tensors, other)]
     return [difference.said("the first", "the other") for difference in different]
 
 
@@ -103,10 +104,10 @@ def _shown(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
-def _provenance(text: str) -> dict[str, Any]:
+def _entries(origin: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of a provenance, those of objects inside it as `object.entry`."""
     entries: dict[str, Any] = {}
-    for name, value in json.loads(text).items():
+    for name, value in origin.items():
         if isinstance(value, dict):
             entries.update((f"{name}.{key}", inner) for key, inner in value.items())
         else:
@@ -143,10 +144,17 @@ def _compare_tensor(
     yield from _compare(f"{name} shape", found.shape, tuple(wanted.shape))
     yield from _compare(f"{name} dtype", found.dtype, wanted.dtype)
     yield from _compare(f"{name} axes", found.axes[1:], wanted.axes)
-    yield from _compare(f"{name} chunks", found.chunk, wanted.chunk)
     for attribute, value in wanted.attributes.items():
         if attribute in _COMPARED:
             yield from _compare(f"{name} {attribute}", getattr(found, _COMPARED[attribute]), value)
+
+
+def _compare_chunks(found: Sequence[StoredTensor], plan: RecordingPlan) -> Iterator[_Difference]:
+    """What is left to compare where all else is the same, and follows from that as a rule."""
+    planned = {f"/{tensor.dataset}": tensor for tensor in plan.tensors}
+    for tensor in found:
+        wanted = planned[tensor.dataset].chunk
+        yield from _compare(f"{tensor.dataset} chunks", tensor.chunk, wanted)
 
 
 def _same_labels(found: Array | None, wanted: Array | None) -> bool:

@@ -1,4 +1,4 @@
-"""Reads rows of a tensor as they are stored: mapped where they lie one after another, else decoded.
+"""Reads rows of a tensor as they are stored: where they lie one after another, or from chunks.
 
 Whatever NumPy takes as an index works on both; of chunks only those are decoded that it needs.
 """
@@ -14,15 +14,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from actscope.dtypes import itemsize, raw_dtype
+from actscope.dtypes import itemsize, raw_dtype, widened_dtype
 from actscope.errors import FormatError
 from actscope.protocol import Array
 from actscope.store.chunking import grid
 from actscope.store.codecs import decode
+from actscope.store.contiguous import ContiguousRows
 from actscope.store.coverage import tails_from
-from actscope.store.journal import Journal, Placed, mapped
+from actscope.store.journal import Journal, Placed
 from actscope.store.placing import read_places
-from actscope.store.structure import StoredTensor, Structure
+from actscope.store.stored_tensors import StoredTensor
+from actscope.store.structure import Structure
 
 CHUNKS_WORTH_THREADS = 4
 
@@ -47,40 +49,9 @@ class Rows(Protocol):
 
 def open_rows(path: Path, structure: Structure, tensor: StoredTensor) -> Rows:
     """The rows of a tensor of the recording at `path`."""
-    if not tensor.chunk:
-        return MappedRows(path, tensor, structure.rows)
-    return ChunkedRows(path, tensor, structure)
-
-
-@dataclass(frozen=True)
-class MappedRows:
-    """Rows that lie one after another."""
-
-    path: Path
-    tensor: StoredTensor
-    count: int
-
-    @cached_property
-    def mapped(self) -> Array:
-        """All of them, as a view of the file."""
-        shape = (self.count, *self.tensor.shape)
-        dtype = raw_dtype(self.tensor.dtype)
-        if prod(shape) == 0:
-            return np.empty(shape, dtype)
-        try:
-            return np.memmap(self.path, dtype, "r", self.tensor.offset, shape)
-        except (OSError, ValueError) as error:
-            raise FormatError(
-                f"{self.path}: {self.tensor.dataset} is not where it was when the recording was "
-                f"opened: {error}"
-            ) from error
-
-    def __getitem__(self, key: Any) -> Array:
-        return np.array(self.mapped[key])
-
-    def between(self, start: int, stop: int) -> Array:
-        """A view of the file."""
-        return self.mapped[start:stop]
+    if tensor.chunk:
+        return ChunkedRows(path, tensor, structure)
+    return ContiguousRows(structure.file, tensor, structure.rows)
 
 
 @dataclass(frozen=True)
@@ -92,18 +63,12 @@ class ChunkedRows:
     structure: Structure
 
     @cached_property
-    def _content(self) -> memoryview:
-        """The file that holds the chunks."""
-        journal = self.structure.journal
-        return mapped(self.path) if journal is None else journal.encoded
-
-    @cached_property
     def _places(self) -> dict[int, Placed]:
         """Where each chunk stands, by its number in C order."""
         journal = self.structure.journal
         if journal is not None:
             return journal.chunks.get(self.tensor.dataset, {})
-        return read_places(self.path, self.tensor, self.structure.rows)
+        return read_places(self.structure, self.tensor)
 
     @cached_property
     def _tail(self) -> tuple[int, Array]:
@@ -120,7 +85,14 @@ class ChunkedRows:
         return {}
 
     def between(self, start: int, stop: int) -> Array:
-        """Consecutive rows, decoded."""
+        """Consecutive rows, decoded; those of a single chunk are not copied out of it."""
+        length = self.tensor.chunk[0]
+        band = start // length
+        within = start < stop <= min((band + 1) * length, self._tail[0])
+        if within and self.tensor.chunk[1:] == self.tensor.shape:
+            self._check_size((stop - start) * self.tensor.bytes_per_sample)
+            chunk = self._chunk((band, *[0] * len(self.tensor.shape)))
+            return chunk[start - band * length : stop - band * length]
         everything = [range(length) for length in self.tensor.shape]
         return self._gathered(np.arange(start, stop), everything)
 
@@ -132,12 +104,12 @@ class ChunkedRows:
         rows, first = _row_index(parts[0], count)
         inner = [_reach(part, n) for part, n in zip(parts[1:], self.tensor.shape, strict=True)]
         gathered = self._gathered(rows, [reach for reach, _ in inner])
-        return np.array(gathered[(first, *(part for _, part in inner))])
+        return np.asarray(gathered[(first, *(part for _, part in inner))], order="C")
 
     def _gathered(self, rows: Array, reach: Sequence[range]) -> Array:
         """The rows with these numbers, of them the part within `reach`: `(len(rows), ...)`."""
         shape = tuple(map(len, reach))
-        self._check_size(len(rows) * prod(shape) * itemsize(self.tensor.dtype))
+        self._check_size(len(rows) * prod(shape) * widened_dtype(self.tensor.dtype).itemsize)
         out = np.empty((len(rows), *shape), raw_dtype(self.tensor.dtype))
         if out.size == 0:
             return out
@@ -169,7 +141,7 @@ class ChunkedRows:
     def _check_size(self, wanted: int) -> None:
         """Look at what the file stores before anything is made of the size that it declares."""
         _ = self._places
-        stored = len(self._content)
+        stored = self.structure.file.size
         if wanted > ALWAYS_READ + LARGEST_EXPANSION * stored:
             raise FormatError(
                 f"{self.path}: {self.tensor.dataset} would decode to {wanted:,} bytes, from a file "
@@ -213,20 +185,41 @@ class ChunkedRows:
         number = index[0] * prod(grid_inner)
         if grid_inner:
             number += int(np.ravel_multi_index(index[1:], grid_inner))
-        placed = self._places.get(number)
-        where = f"{self.path}: {tensor.dataset}, chunk {number}"
-        if placed is None:
-            raise FormatError(f"{where}: it is not there, though its rows are committed: damaged")
-        stored = self._content[placed.offset : placed.offset + placed.size]
-        if len(stored) < placed.size:
-            raise FormatError(f"{where}: it reaches beyond the end of the file: truncated")
+        stored = self._stored(number)
         self._recent.clear()  # first, since it can be large
         try:
             chunk = decode(stored, tensor.pipeline, tensor.chunk, raw_dtype(tensor.dtype))
         except FormatError as error:
-            raise FormatError(f"{where}: {error}") from error
+            raise FormatError(f"{self._chunk_name(number)}: {error}") from error
         self._recent[index] = chunk
         return chunk
+
+    def _chunk_name(self, number: int) -> str:
+        return f"{self.path}: {self.tensor.dataset}, chunk {number}"
+
+    def _stored(self, number: int) -> memoryview:
+        """The bytes of one chunk as they are stored, by its number in C order."""
+        placed = self._places.get(number)
+        if placed is None:
+            raise FormatError(
+                f"{self._chunk_name(number)}: it is not there, though its rows are committed: "
+                "damaged"
+            )
+        stored = np.empty(placed.size, np.uint8)
+        try:
+            self.structure.file.read(placed.offset, stored)
+        except FormatError as error:
+            raise FormatError(f"{self._chunk_name(number)}: {error}") from error
+        return memoryview(stored)
+
+    def encoded_band(self, band: int) -> list[memoryview]:
+        """The chunks of as many rows as a chunk is long, as they are stored.
+
+        Raises:
+            FormatError: one is not there.
+        """
+        chunks = prod(grid(self.tensor.shape, self.tensor.chunk[1:]))
+        return [self._stored(band * chunks + place) for place in range(chunks)]
 
 
 def tail_rows(journal: Journal, tensor: StoredTensor, first: int) -> Array:

@@ -5,6 +5,7 @@ specification of what stands here.
 """
 
 import json
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -52,6 +53,7 @@ DTYPE = "dtype"
 REDUCTION = "reduction"
 UNREDUCED_SHAPE = "unreduced-shape"
 ALGORITHM = "algorithm"
+CRC32 = "crc32"
 DATASET = "dataset"
 ROWS_PER_BLOCK = "rows-per-block"
 SUMMARY = "summary"
@@ -67,6 +69,8 @@ MAXIMUM_AXES = 8
 MAXIMUM_PATH = 1000
 MAXIMUM_ATTRIBUTE = 64 * 2**10
 MAXIMUM_PROVENANCE = 16 * 2**20
+
+_VERSION = re.compile(r"([0-9]{1,9})\.[0-9]{1,9}\.[0-9]{1,9}")
 
 _RESERVED_IN_LAYER = (OUTPUT, GRADIENT, STATISTICS)
 
@@ -287,10 +291,10 @@ def check_version(version: str, where: str) -> None:
     Raises:
         FormatError: the major version is not 1, or the text is no version.
     """
-    numbers = version.split(".")
-    if len(numbers) != 3 or not all(number.isdigit() for number in numbers):
+    numbers = _VERSION.fullmatch(version)
+    if numbers is None:
         raise FormatError(f"{where}: {ENCODING_VERSION} is {version!r}, not a version like 1.0.0")
-    if int(numbers[0]) > int(VERSION.split(".", maxsplit=1)[0]):
+    if int(numbers[1]) > int(VERSION.split(".", maxsplit=1)[0]):
         raise FormatError(
             f"{where} has format version {version}, newer than {VERSION} that this actscope reads: "
             "upgrade with pip install --upgrade actscope"

@@ -2,15 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import h5py
-import numpy as np
-
-from actscope.errors import FormatError
 from actscope.store import guarded, schema
 from actscope.store.checksums import SLOTS
+from actscope.store.hdf5.objects import Dataset, Group
 
 
 @dataclass(frozen=True)
@@ -30,41 +25,42 @@ class StoredChecksums:
     entries: tuple[int, ...]
 
 
-def read_slots(file: h5py.File, path: Path) -> tuple[int, ...]:
+def read_slots(root: Group) -> tuple[int, ...]:
     """How many rows each slot is good for.
 
     Raises:
         FormatError: the file has no such list.
     """
-    group = guarded.member(file, schema.CHECKSUMS, h5py.Group, path)
-    return guarded.plain_numbers(group, schema.SLOTS, "<i8", SLOTS, path)
+    group = guarded.member(root, schema.CHECKSUMS, Group)
+    return guarded.plain_numbers(group, schema.SLOTS, "<i8", SLOTS)
 
 
-def read_checksums(file: h5py.File, samples: int, path: Path) -> Iterator[StoredChecksums]:
+def read_checksums(root: Group, samples: int) -> Iterator[StoredChecksums]:
     """The checksums of one tensor after another, in a recording of `samples` planned rows.
+
+    None where the file has none, or such as this reader does not know.
 
     Raises:
         FormatError: one is not what docs/format.md says.
     """
-    group = guarded.member(file, schema.CHECKSUMS, h5py.Group, path)
-    for name in group:
-        dataset = guarded.member(group, name, h5py.Dataset, path)
-        if schema.DATASET not in dataset.attrs:
+    if schema.CHECKSUMS not in root.links:
+        return
+    group = guarded.member(root, schema.CHECKSUMS, Group)
+    if guarded.text(group, schema.ALGORITHM) != schema.CRC32:
+        return
+    for name in group.links:
+        dataset = guarded.member(group, name, Dataset)
+        if dataset.attribute(schema.DATASET) is None:
             continue  # the slots, or a scale
-        rows_per_block = _attribute(dataset, schema.ROWS_PER_BLOCK)
-        if not isinstance(rows_per_block, np.int64) or rows_per_block < 1:
-            raise FormatError(f"{dataset.name} does not say how many rows it takes together")
-        blocks = -(-samples // int(rows_per_block))
+        rows_per_block = guarded.number(dataset, schema.ROWS_PER_BLOCK)
+        if rows_per_block < 1:
+            raise root.content.damaged(
+                f"{dataset.name} does not say how many rows it takes together"
+            )
+        blocks = -(-samples // rows_per_block)
         yield StoredChecksums(
             name=dataset.name,
-            tensor=str(_attribute(dataset, schema.DATASET)),
-            rows_per_block=int(rows_per_block),
-            entries=guarded.plain_numbers(group, name, "<u4", SLOTS + blocks, path),
+            tensor=guarded.text(dataset, schema.DATASET),
+            rows_per_block=rows_per_block,
+            entries=guarded.plain_numbers(group, name, "<u4", SLOTS + blocks),
         )
-
-
-def _attribute(dataset: h5py.Dataset, name: str) -> Any:
-    attribute = dataset.attrs.get_id(name)
-    if attribute.shape != () or attribute.get_storage_size() > schema.MAXIMUM_ATTRIBUTE:
-        raise FormatError(f"attribute {name!r} of {dataset.name} is not a single short value")
-    return dataset.attrs[name]

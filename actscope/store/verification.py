@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from actscope.errors import FormatError
-from actscope.store.checking import check
-from actscope.store.findings import Finding
+from actscope.store.checking import check, check_statistics
+from actscope.store.findings import Finding, finding
 from actscope.store.journal import partial_path
 from actscope.store.reader import open_recording
 from actscope.store.structure import check_exists, structure_findings
@@ -34,7 +34,7 @@ def verify(path: str | Path) -> list[Finding]:
     try:
         check_exists(path)
     except FormatError as error:
-        return [Finding("/", str(error).removeprefix(f"{path}: "))]
+        return [finding("/", error, path)]
     if path.is_dir():
         return [Finding("/", f"{path} is a folder, not an actscope recording")]
     size = (path if path.exists() else partial_path(path)).stat().st_size
@@ -57,9 +57,9 @@ def findings(path: Path) -> list[Finding]:
         return found
     try:
         open_recording(path).close()
-        return check(path)
+        return check_statistics(path) + check(path)
     except FormatError as error:
-        return [Finding("/", str(error).removeprefix(f"{path}: "))]
+        return [finding("/", error, path)]
 
 
 def _limit_memory(size: int) -> None:

@@ -1,0 +1,1 @@
+"""Recordings that are changed at random, and what must be true of each of them."""
