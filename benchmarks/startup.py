@@ -18,8 +18,8 @@ from benchmarks.tables import Ratio, Series, Table
 SAMPLES = 16
 IMPORT, INFO, GRID = "`import actscope`", "`actscope info`", "`actscope render grid`"
 WHOLE, BARE = "whole process", "the bare imports"
-BARE_INFO = "import click, h5py, rich.console, rich.table"
-BARE_GRID = "import click, h5py, matplotlib.figure, matplotlib.backends.backend_agg"
+BARE_INFO = "import click, numpy, rich.console, rich.table"
+BARE_GRID = "import click, matplotlib.figure, matplotlib.backends.backend_agg"
 
 
 def commands(folder: Path) -> dict[tuple[str, str], list[str]]:
