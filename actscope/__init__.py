@@ -4,10 +4,10 @@ Only the public names stand here. Each is loaded when it is first used, so that
 `import actscope` costs milliseconds and imports no framework and no plotting library.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actscope.errors import ActscopeError
+from actscope.lazy import load_on_use
 
 if TYPE_CHECKING:
     from actscope import render as render
@@ -47,31 +47,26 @@ __all__ = [
     "weight_gradients",
 ]
 
-_LOADED_ON_USE = {
-    "compare": ("actscope.comparing.comparison", "compare"),
-    "Comparison": ("actscope.comparing.result", "Comparison"),
-    "Estimate": ("actscope.estimating", "Estimate"),
-    "estimate": ("actscope.estimating", "estimate"),
-    "extract": ("actscope.extraction", "extract"),
-    "merge": ("actscope.merging", "merge"),
-    "pack": ("actscope.packing", "pack"),
-    "reduce": ("actscope.reducing", "reduce"),
-    "report": ("actscope.reporting.report", "report"),
-    "weight_gradients": ("actscope.weights", "weight_gradients"),
-    "verify": ("actscope.store.verification", "verify"),
-    "open": ("actscope.store.reader", "open_recording"),
-    "Recording": ("actscope.store.reader", "Recording"),
-    "RecordedLayer": ("actscope.store.reader", "RecordedLayer"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "render":
-        return import_module("actscope.render")
-    if name not in _LOADED_ON_USE:
-        raise AttributeError(f"module 'actscope' has no attribute {name!r}")
-    module, attribute = _LOADED_ON_USE[name]
-    return globals().setdefault(name, getattr(import_module(module), attribute))
+__getattr__ = load_on_use(
+    globals(),
+    {
+        "compare": "actscope.comparing.comparison",
+        "Comparison": "actscope.comparing.result",
+        "Estimate": "actscope.estimating",
+        "estimate": "actscope.estimating",
+        "extract": "actscope.extraction",
+        "merge": "actscope.merging",
+        "pack": "actscope.packing",
+        "reduce": "actscope.reducing",
+        "render": ("actscope.render", ""),
+        "report": "actscope.reporting.report",
+        "weight_gradients": "actscope.weights",
+        "verify": "actscope.store.verification",
+        "open": ("actscope.store.reader", "open_recording"),
+        "Recording": "actscope.store.reader",
+        "RecordedLayer": "actscope.store.reader",
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -327,7 +327,7 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
-        _fail("interrupted; the rows committed so far are safe", 130)
+        _fail("interrupted; the rows committed and the pictures drawn so far are safe", 130)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except click.exceptions.Exit as error:

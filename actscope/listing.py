@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actscope.axes import shape_text
-from actscope.comparing.result import Comparison, LayerDifference, Origin, Similarity, WorstElement
 from actscope.errors import printable
+from actscope.plurals import counted
 from actscope.progress import readable_bytes
 from actscope.protocol import LayerInfo
+from actscope.recorded import every_tensor
 from actscope.store import schema
-from actscope.store.reader import RecordedLayer, Recording
+from actscope.store.reader import RecordedLayer, RecordedTensor, Recording
 from actscope.store.schema import TensorPlan
 
 if TYPE_CHECKING:
+    from actscope.comparing.result import (
+        Comparison,
+        LayerDifference,
+        Origin,
+        Similarity,
+        WorstElement,
+    )
     from actscope.estimating import Estimate
 
 DIFFERENCE_TITLES = (
@@ -161,14 +169,14 @@ def recording_table(recording: Recording) -> str:
     columns = [("layer", "left"), ("class", "left"), ("axes", "left"), ("shape", "left")]
     rows = [
         [
-            f"{layer.name} gradient" if layer.is_gradient else layer.name,
+            name,
             layer.class_name,
             ", ".join(layer.dims),
             shape_text(layer.shape[1:], str(layer.shape[0])),
             layer.logical_dtype,
-            readable_bytes(layer.nbytes) if layer.is_stored else "statistics",
+            size_words(layer),
         ]
-        for layer in _all_tensors(recording)
+        for name, layer in every_tensor(recording).items()
     ]
     top = "\n".join(map(printable, lines))
     return top + table([*columns, ("dtype", "left"), ("size", "right")], rows)
@@ -186,21 +194,20 @@ def _samples_line(recording: Recording) -> str:
     return "; ".join(parts)
 
 
+def size_words(tensor: RecordedTensor) -> str:
+    """Such as `"1.2 MB"`, or `"statistics"` where these alone were kept."""
+    return readable_bytes(tensor.nbytes) if tensor.is_stored else "statistics"
+
+
 def recording_summary(recording: Recording) -> str:
     """One line: the file, its samples, layers and size."""
-    tensors = [*_all_tensors(recording), *recording.inputs]
+    tensors = [*every_tensor(recording).values(), *recording.inputs]
     state = "complete" if recording.complete else "INCOMPLETE"
     return (
-        f"{recording.path}: {recording.samples:,} samples, {len(recording)} layers, "
+        f"{recording.path}: {counted(recording.samples, 'sample')}, "
+        f"{counted(len(recording), 'layer')}, "
         f"{readable_bytes(sum(tensor.nbytes for tensor in tensors))}, {state}"
     )
-
-
-def _all_tensors(recording: Recording) -> list[RecordedLayer]:
-    """Every output with its gradient behind it, in the order of execution."""
-    outputs = [output for path in recording for output in recording.outputs(path)]
-    pairs = [(output, output.gradient) for output in outputs]
-    return [tensor for pair in pairs for tensor in pair if tensor is not None]
 
 
 def recording_json(recording: Recording) -> dict[str, Any]:
@@ -216,7 +223,7 @@ def recording_json(recording: Recording) -> dict[str, Any]:
             {"name": i.name, "shape": list(i.shape), "dtype": i.logical_dtype}
             for i in recording.inputs
         ],
-        "layers": [_layer_json(layer) for layer in _all_tensors(recording)],
+        "layers": [_layer_json(layer) for layer in every_tensor(recording).values()],
         "provenance": recording.provenance,
     }
 
@@ -240,7 +247,7 @@ def _layer_json(layer: RecordedLayer) -> dict[str, Any]:
     }
 
 
-def comparison_table(comparison: Comparison) -> str:
+def comparison_table(comparison: "Comparison") -> str:
     """The differences layer by layer, or the similarities of layers, and the verdict."""
     lines = [comparison_origins(comparison), ""]
     if comparison.similarity is not None:
@@ -250,7 +257,7 @@ def comparison_table(comparison: Comparison) -> str:
     return "\n".join([*lines, "", verdict(comparison)])
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(comparison: "Comparison") -> str:
     """One sentence: whether rounding explains the differences, else where they begin."""
     samples = f"{comparison.samples:,} samples"
     if comparison.similarity is not None:
@@ -265,7 +272,7 @@ def verdict(comparison: Comparison) -> str:
     return f"BEYOND TOLERANCE in {beyond} of {compared}; first diverging: {first}"
 
 
-def comparison_origins(comparison: Comparison) -> str:
+def comparison_origins(comparison: "Comparison") -> str:
     """Where the two recordings come from, and what was left out or could not be compared."""
     lines = [_origin_line("a", comparison.a), _origin_line("b", comparison.b)]
     lines += [f"note: {note}" for note in comparison.notes]
@@ -276,20 +283,20 @@ def comparison_origins(comparison: Comparison) -> str:
     return "\n".join(map(printable, lines))
 
 
-def _origin_line(side: str, origin: Origin) -> str:
+def _origin_line(side: str, origin: "Origin") -> str:
     run = [f"{origin.framework or '?'} on {origin.backend or '?'}", origin.device, origin.policy]
     weights = f"weights {origin.weights[:12]}" if origin.weights else ""
     parts = [part for part in (*run, origin.model, weights) if part]
     return f"{side}  {origin.file}: {', '.join(parts)}"
 
 
-def _differences_table(layers: Sequence[LayerDifference]) -> str:
+def _differences_table(layers: Sequence["LayerDifference"]) -> str:
     name, *titles = DIFFERENCE_TITLES
     columns = [(name, "left"), *((title, "right") for title in titles)]
     return table(columns, [difference_cells(layer) for layer in layers])
 
 
-def difference_cells(layer: LayerDifference) -> list[str]:
+def difference_cells(layer: "LayerDifference") -> list[str]:
     """What a table says of one layer, under `DIFFERENCE_TITLES`."""
     return [
         layer.name,
@@ -305,14 +312,14 @@ def difference_cells(layer: LayerDifference) -> list[str]:
     ]
 
 
-def worst_words(worst: WorstElement) -> str:
+def worst_words(worst: "WorstElement") -> str:
     """Which element differs most, and by what."""
     sample = f"sample {worst.sample}" + (f" ({worst.sample_id})" if worst.sample_id else "")
     sample = printable(sample)
     return f"worst: {sample}, element {worst.position}: {worst.a:.9g} against {worst.b:.9g}"
 
 
-def _similarity_table(similarity: Similarity) -> str:
+def _similarity_table(similarity: "Similarity") -> str:
     """For each layer of the first model its likest one of the second."""
     rows = []
     for name, values in zip(similarity.layers_a, similarity.values, strict=True):

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from actscope import listing
 from actscope.axes import shape_text
-from actscope.progress import readable_bytes
 from actscope.store.reader import RecordedLayer, RecordedTensor, Recording
 
 MOST_LAYERS = 200
@@ -62,7 +61,7 @@ def _cells(tensor: RecordedTensor) -> list[str]:
         ", ".join(tensor.dims),
         shape_text(tensor.shape[1:], str(len(tensor))),
         tensor.logical_dtype,
-        readable_bytes(tensor.nbytes) if tensor.is_stored else "statistics",
+        listing.size_words(tensor),
     )
     return [escape(cell) for cell in cells]
 

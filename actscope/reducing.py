@@ -10,7 +10,8 @@ import numpy.typing as npt
 from actscope.axes import channels_last
 from actscope.errors import ReductionError, nearest
 from actscope.planning import Reductions, plan_wanted
-from actscope.protocol import Array, LayerInfo, OutputInfo
+from actscope.protocol import Array, OutputInfo
+from actscope.recorded import described_layers, output_of
 from actscope.reduction import MASKED_MEAN, Reduction, apply, parse, reduced
 from actscope.store.reader import RecordedLayer, Recording
 
@@ -59,9 +60,7 @@ def reduce(
 
 
 def _reduce_recording(recording: Recording, reductions: Reductions) -> dict[str, Array]:
-    layers = [
-        LayerInfo(path, layer.class_name, 0, (_output(layer),)) for path, layer in recording.items()
-    ]
+    layers = described_layers(recording)
     shapes = {tensor.name: tensor.shape[1:] for tensor in recording.inputs}
     wanted = plan_wanted(layers, reduce=reductions, input_shapes=shapes)
     several = len({tensor.source.path for tensor in wanted}) < len(wanted)
@@ -75,22 +74,7 @@ def _reduce_recording(recording: Recording, reductions: Reductions) -> dict[str,
 
 def _reduce_layer(layer: RecordedLayer, reduction: Reduction) -> Array:
     mask = _mask_input(layer, reduction)
-    return _computed(layer, _output(layer), reduction, mask)
-
-
-def _output(layer: RecordedLayer) -> OutputInfo:
-    return OutputInfo(
-        path=layer.name,
-        class_name=layer.class_name,
-        order=layer.order,
-        call=layer.call,
-        index=layer.index,
-        key=layer.key,
-        shape=layer.shape[1:],
-        dtype=str(layer.dtype),
-        axes=layer.dims[1:],
-        data_format=layer.data_format,
-    )
+    return _computed(layer, output_of(layer), reduction, mask)
 
 
 def _described(array: Array, name: str) -> OutputInfo:

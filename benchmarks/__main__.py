@@ -29,6 +29,9 @@ BENCHMARKS = {
     "reading": "benchmarks.reading",
     "codecs": "benchmarks.codecs",
     "copying": "benchmarks.copying",
+    "pictures": "benchmarks.pictures",
+    "startup": "benchmarks.startup",
+    "report": "benchmarks.report_page",
 }
 
 

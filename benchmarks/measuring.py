@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,11 @@ class Options:
     def scaled(self, samples: int, multiple: int = 1) -> int:
         """A number of samples, scaled, and a multiple of something."""
         return max(1, round(samples * self.scale / multiple)) * multiple
+
+
+def actscope_command() -> str:
+    """The `actscope` of the Python that runs the benchmark."""
+    return str(Path(sysconfig.get_path("scripts")) / "actscope")
 
 
 def timed(function: Callable[[], Any]) -> float:

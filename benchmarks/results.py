@@ -6,6 +6,7 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from actscope.plurals import counted
 from benchmarks.measuring import Options
 from benchmarks.tables import Table, markdown
 
@@ -45,7 +46,7 @@ def _versions() -> str:
 def update(table: Table, options: Options, path: Path = RESULTS) -> None:
     """Put a table into its section, which is made at the end of the file where it is missing."""
     opening, closing = f"<!-- {table.name} -->", f"<!-- /{table.name} -->"
-    how = f"{date.today().isoformat()}, {options.rounds} rounds"
+    how = f"{date.today().isoformat()}, {counted(options.rounds, 'round')}"
     if options.scale != 1:
         how += f", {options.scale:g} of the samples"
     section = f"{opening}\n{markdown(table)}\n\n{how}; {machine()}.\n{closing}"

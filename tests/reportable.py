@@ -1,6 +1,7 @@
 """A recording for the tests of reports: several kinds of layers, some of them ill, odd names."""
 
 import json
+import re
 
 import numpy as np
 
@@ -49,3 +50,11 @@ def record(path, found=None, *, image=True, ids=None, **provenance):
         writer.append([*rows, *found.values()])
         writer.commit()
     return path
+
+
+def content(page):
+    """What a page says, as plain data."""
+    (text,) = re.findall(
+        r'<script type="application/json" id="content">(.*?)</script>', page.read_text(), re.DOTALL
+    )
+    return json.loads(text)

@@ -1,13 +1,20 @@
 """The commands below `actscope render`: the same words as in Python, and one-line errors."""
 
+import inspect
+from pathlib import Path
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+import actscope
+from actscope import render
 from actscope.cli import cli
-from actscope.drawing.options import parse_samples
+from actscope.drawing import commands, statistics_commands
 from actscope.errors import ActscopeError, OutputExistsError
+from actscope.recorded import listed_name, tensor_named
+from actscope.render.file_names import safe_part
 from rendered import write_arrays
 
 random = np.random.default_rng(0)
@@ -17,6 +24,12 @@ ARRAYS = {
     "weights": random.random((6, 3, 4, 4)).astype(np.float32),
     "volume": random.random((6, 3, 6, 7, 2)).astype(np.float32),
     "dense": random.normal(size=(6, 5)).astype(np.float32),
+}
+PYTHON_ONLY = {  # arrays, and what commands ask for otherwise
+    "heatmap": {"input"},
+    "vector": {"scale"},
+    "top": {"channel"},
+    "embedding": {"labels"},
 }
 IMAGES = random.random((6, 12, 14, 1)).astype(np.float32)
 
@@ -50,6 +63,8 @@ def run(files, output, *words):
         ["attention", "A", "weights", "--merge", "mean"],
         ["volume", "A", "volume", "--channel", "1"],
         ["volume", "A", "volume", "--merge", "l2", "--scale", "shared"],
+        ["heatmap", "A", "conv", "--interpolation", "nearest", "--alpha", "0.3"],
+        ["vector", "A", "dense", "--tile", "--cmap", "magma"],
         ["flow", "A", "--sample", "-1"],
         ["compare", "A", "B", "lstm", "--sample", "2"],
     ],
@@ -61,6 +76,36 @@ def test_every_command_draws(files, tmp_path, words):
     assert done.output.strip() == str(output)
     with Image.open(output) as image:
         assert image.width > 200
+
+
+@pytest.mark.parametrize("command", [*commands.COMMANDS, *statistics_commands.COMMANDS])
+def test_commands_have_the_options_of_their_functions(command):
+    parameters = inspect.signature(getattr(render, command.name)).parameters
+    options = {parameter.name for parameter in command.params}
+    renamed = {"layer_a": "layer", "layer_b": "layer", "recording": "file", "path": "output"}
+    asked = {renamed.get(name, name) for name in parameters} - PYTHON_ONLY.get(command.name, set())
+    assert asked - {"figure"} <= options
+
+
+@pytest.mark.parametrize("name", ["conv2d gradient", "block/shared (call 1)", "block/shared"])
+def test_layers_are_called_as_info_calls_them(tmp_path, name):
+    file = Path(__file__).parent / "data" / "recording-1.2.0.h5"
+    done = CliRunner().invoke(cli, ["info", str(file)])
+    assert f"\n{name} " in done.output
+    with actscope.open(file) as recording:
+        expected = tensor_named(recording, name)
+        assert listed_name(expected) == name
+        render.save(render.grid(expected), tmp_path / "expected.png")
+    done = run((file, file), tmp_path / "picture.png", "grid", "A", name)
+    assert done.exit_code == 0
+    assert (tmp_path / "picture.png").read_bytes() == (tmp_path / "expected.png").read_bytes()
+    each = CliRunner().invoke(
+        cli, ["render", "grid", str(file), name, "--each", "-o", str(tmp_path / "all")]
+    )
+    assert each.exit_code == 0
+    (picture,) = (tmp_path / "all").iterdir()
+    assert picture.name == f"{safe_part(name)}-0-first.png"
+    assert picture.read_bytes() == (tmp_path / "expected.png").read_bytes()
 
 
 @pytest.mark.parametrize("layer", ["lstm", "dense"])
@@ -84,6 +129,8 @@ def test_animations_are_written(files, tmp_path, layer):
         (["volume", "A", "dense"], "a volume has the axes"),
         (["volume", "A", "dence"], "did you mean 'dense'"),
         (["flow", "A", "--sample", "digit-x"], "no sample 'digit-x'"),
+        (["heatmap", "A", "conv", "--interpolation", "cubic"], "no interpolation 'cubic'"),
+        (["grid", "A", "conv", "--columns", "0"], "columns must be"),
         (["compare", "A", "B", "conv", "--scale", "channel"], "no common scale"),
         (["compare", "A", "B", "conv", "--sample", "6"], "no sample 6"),
         (["animate", "A", "conv"], "must be one of .gif, .mp4"),
@@ -105,22 +152,3 @@ def test_nothing_is_written_over(files, tmp_path, words):
     done = run(files, output, *words)
     assert isinstance(done.exception, OutputExistsError)
     assert output.read_text() == "precious"
-
-
-@pytest.mark.parametrize(
-    ("text", "samples"),
-    [
-        (None, None),
-        ("16", 16),
-        ("0:16", slice(0, 16)),
-        (":4", slice(None, 4)),
-        ("-4:", slice(-4, None)),
-        ("0:9:3", slice(0, 9, 3)),
-        ("0,3,digit-07", [0, 3, "digit-07"]),
-        ("digit-07", ["digit-07"]),
-        ("a:b", ["a:b"]),
-        ("-1,", [-1]),
-    ],
-)
-def test_samples_are_a_count_a_slice_or_a_list(text, samples):
-    assert parse_samples(text) == samples

@@ -18,6 +18,7 @@ from actscope.store.chunking import stored_as
 from actscope.store.writers import open_writer
 from numpy_model import Model, extract, rows
 from recordings import Example
+from reportable import content
 from tape import Tape, play, put
 
 SAMPLES = 203
@@ -145,7 +146,11 @@ def test_pictures_and_pages_of_statistics_alone(tmp_path):
     render.save(render.statistics(recording), tmp_path / "statistics.png")
     render.save(render.histogram(recording), tmp_path / "histogram.png")
     actscope.report(recording, tmp_path / "report.html")
-    assert "block/dense" in (tmp_path / "report.html").read_text()
+    layers = content(tmp_path / "report.html")["layers"]
+    assert "block/dense" in [layer["path"] for layer in layers]
+    for tensor in (tensor for layer in layers for tensor in layer["tensors"]):
+        assert (tensor["bytes"], tensor["pictures"]) == ("statistics", [])
+        assert "not stored" in tensor["without"]
     assert "statistics" in recording._repr_html_()
     assert "conv2d" in recording["conv2d"]._repr_html_()
 

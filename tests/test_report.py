@@ -14,27 +14,21 @@ import actscope
 from actscope.errors import MissingFileError, OutputExistsError, RenderError
 from actscope.render.layout import arrange
 from actscope.render.scale import Scale
+from actscope.render.summary import summary_of
 from actscope.reporting import pictures
-from actscope.reporting.choosing import choose_samples, parse_samples
+from actscope.reporting.choosing import choose_samples
 from actscope.reporting.concerns import concerns_of
 from actscope.reporting.page import escaped_json
 from actscope.reporting.summaries import histogram_data, summary_rows
 from actscope.reporting.tree import tree_rows
 from actscope.statistics import RunningStatistics
-from reportable import BREAKOUT, SCRIPT, arrays, record
+from reportable import BREAKOUT, SCRIPT, arrays, content, record
 from test_compare_command import fails, run
 
 
 @pytest.fixture
 def recorded(tmp_path):
     return record(tmp_path / "run.h5")
-
-
-def content(page):
-    (text,) = re.findall(
-        r'<script type="application/json" id="content">(.*?)</script>', page.read_text(), re.DOTALL
-    )
-    return json.loads(text)
 
 
 def layer(found, path):
@@ -176,14 +170,27 @@ def test_concerns_name_channels():
     assert concerns_of(statistics(everything), "unit")[0].words.endswith("9, 10, 11, …")
 
 
-def test_saturation_is_meant_for_what_is_bounded():
-    random = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
-    kinds = {
-        scale: [concern.kind for concern in concerns_of(statistics(np.tanh(scale * random)), "c")]
-        for scale in (0.5, 30)
-    }
-    assert kinds == {0.5: [], 30: ["saturated"]}
-    assert concerns_of(statistics(30 * np.tanh(30 * random)), "c") == []
+@pytest.mark.parametrize("steepness", [0.5, 1.3, 1.5, 30])
+def test_saturation_is_that_of_the_picture_and_a_warning_where_slopes_are_lost(steepness):
+    random = np.random.default_rng(0).normal(size=(400, 8))
+    bent = np.tanh(steepness * random).astype(np.float32)
+    found = statistics(bent)
+    lost = 1 - (1 - bent.astype(np.float64) ** 2).mean()
+    assert ["saturation", f"{lost:.1%}"] in summary_rows(found)
+    assert dict(summary_rows(found))["saturation"] == f"{summary_of(bent).saturation:.1%}"
+    expected = [f"saturation {lost:.0%}, as of tanh: {1 - lost:.0%} of the steepest slope is left"]
+    said = [concern.words.removesuffix(" on average") for concern in concerns_of(found, "c")]
+    assert said == (expected if lost > 0.5 else [])
+
+
+def test_probabilities_have_a_saturation_and_no_warning_and_other_values_none():
+    random = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
+    certain = statistics(1 / (1 + np.exp(-9 * random)))
+    assert "saturation" in dict(summary_rows(certain))
+    assert concerns_of(certain, "c") == []
+    unbounded = statistics(30 * np.tanh(30 * random))
+    assert "saturation" not in dict(summary_rows(unbounded))
+    assert concerns_of(unbounded, "c") == []
 
 
 def test_the_tree_keeps_the_order_and_layers_with_layers_below():
@@ -202,18 +209,18 @@ def test_the_tree_keeps_the_order_and_layers_with_layers_below():
     assert len(deep) == 5000
 
 
-def test_samples_are_given_as_slices_positions_and_ids(recorded):
+def test_samples_are_a_count_a_slice_or_positions_and_ids(recorded):
     with actscope.open(recorded) as recording:
 
-        def chosen(text):
-            return choose_samples(recording, parse_samples(text), 7)
+        def chosen(samples):
+            return choose_samples(recording, samples, 7)
 
-        assert chosen("0:2") == [0, 1]
-        assert chosen("::2") == [0, 2, 4]
-        assert chosen("-1, photo <i>2</i>,5") == [5, 2]
-        for text in ("", "3,", "0:4:0", "9", "photo", "7:9", "-7"):
+        assert chosen(2) == [0, 1]
+        assert chosen(slice(None, None, 2)) == [0, 2, 4]
+        assert chosen([-1, "photo <i>2</i>", 5]) == [5, 2]
+        for samples in (0, [], slice(0, 4, 0), [9], ["photo"], slice(7, 9), [-7]):
             with pytest.raises(RenderError):
-                chosen(text)
+                chosen(samples)
         assert choose_samples(recording, None, 3000) == [0]
         with pytest.raises(RenderError, match="at most 2"):
             choose_samples(recording, [0, 1, 2], 2000)
@@ -253,6 +260,12 @@ def test_a_report_without_inputs_labels_and_samples(tmp_path, example):
     assert layer(found, "empty")["pictures"] == []
 
 
+def test_one_of_something_is_no_plural(tmp_path):
+    path = record(tmp_path / "run.h5", {"dense": np.ones((1, 3), np.float32)})
+    page = content(actscope.report(path, tmp_path / "report.html"))
+    assert page["summary"].startswith("1 sample, 1 layer, ")
+
+
 def test_an_open_recording_stays_open(recorded, tmp_path):
     with actscope.open(recorded) as recording:
         actscope.report(recording, tmp_path / "report.html", samples=slice(1, 3))
@@ -282,7 +295,7 @@ def test_the_command(recorded, tmp_path):
     fails(run("report", tmp_path / "nothing.h5", "-o", tmp_path / "b.html"), "does not exist")
     fails(run("report", page, "-o", tmp_path / "b.html"), "report.html")
     fails(run("report", recorded), "--output")
-    for samples in ("9", "", "1,,2", "0:2:0", "cat", "5:2"):
+    for samples in ("9,", "0", "-1", "", "1,,2", "0:2:0", "cat", "5:2"):
         words = ("report", recorded, "-o", tmp_path / "b.html", "--samples", samples)
         fails(run(*words), "sample")
     assert not (tmp_path / "b.html").exists()

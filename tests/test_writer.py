@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from actscope.errors import DiskFullError, OutputExistsError
-from actscope.store import disk, opening, schema, space
+from actscope.replacing import check_output
+from actscope.store import disk, schema, space
 from actscope.store.writer import Writer
 from recordings import Example, output_info
 
@@ -120,7 +121,7 @@ def test_a_file_to_be_replaced_stays_until_the_first_commit(example):
 
 def test_a_folder_is_no_output(example, tmp_path):
     with pytest.raises(OutputExistsError, match="is a folder"):
-        opening.check_output(tmp_path, overwrite=True)
+        check_output(tmp_path, overwrite=True)
 
 
 def test_a_full_disk_is_refused_before_anything_is_written(example, monkeypatch):

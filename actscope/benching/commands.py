@@ -51,7 +51,7 @@ def bench(
     """
     from actscope.benching.running import bench as run
     from actscope.benching.showing import bench_table, save_plot
-    from actscope.store.opening import check_output
+    from actscope.replacing import check_output
 
     for path in (output, plot):
         if path is not None:

@@ -51,7 +51,7 @@ def compare(
     """
     import actscope
     from actscope import listing
-    from actscope.store.opening import check_output
+    from actscope.replacing import check_output
 
     if output is not None:
         _check_suffix(output)

@@ -5,17 +5,27 @@ from typing import Any
 
 import click
 
-from actscope.command_options import file_argument, overwrite_option, progress_option
+from actscope.command_options import (
+    file_argument,
+    overwrite_option,
+    parse_sample,
+    progress_option,
+    samples_option,
+)
 from actscope.drawing.options import (
+    alpha_option,
     check_picture,
     cmap_option,
+    columns_option,
     draw,
-    draw_from,
+    draw_each,
+    draw_one,
+    each_options,
+    each_samples_option,
     layer_argument,
-    parse_sample,
+    layer_of,
     picture_option,
     sample_option,
-    samples_option,
     save,
     scale_option,
     tile_scale_option,
@@ -27,13 +37,13 @@ from actscope.drawing.options import (
 @layer_argument
 @sample_option
 @click.option("--channel", type=int, help="Only this channel, of many samples.")
-@samples_option("With --channel; by default the first 16")
+@samples_option("With --channel, by default the first 16, or with --each")
 @click.option("--sort", is_flag=True, help="The strongest channel first.")
 @click.option("--page", type=int, help="Of more than 256 channels: the PAGEth 256, from 1.")
 @tile_scale_option
 @cmap_option
-@picture_option
-@overwrite_option
+@columns_option
+@each_options
 def grid(**options: Any) -> None:
     """All channels of LAYER for one sample, or one channel for many, in one picture."""
     draw("grid", **options)
@@ -43,6 +53,7 @@ def grid(**options: Any) -> None:
 @file_argument
 @layer_argument
 @sample_option
+@each_samples_option
 @click.option("--merge", default="mean", show_default=True, help="mean, max, l2 or none.")
 @click.option("--channel", type=int, help="Only this channel.")
 @click.option(
@@ -51,11 +62,16 @@ def grid(**options: Any) -> None:
     show_default=True,
     help="activation, or with recorded gradients grad-cam, grad-cam++ or hirescam.",
 )
-@click.option("--alpha", default=0.5, show_default=True, help="Opacity of the activation.")
+@alpha_option
+@click.option(
+    "--interpolation",
+    default="bilinear",
+    show_default=True,
+    help="bilinear or nearest, from the size of the layer to that of the input.",
+)
 @scale_option
 @cmap_option
-@picture_option
-@overwrite_option
+@each_options
 def heatmap(merge: str, **options: Any) -> None:
     """The activation of LAYER over the stored input of one sample."""
     draw("heatmap", merge=None if merge == "none" else merge, **options)
@@ -65,10 +81,17 @@ def heatmap(merge: str, **options: Any) -> None:
 @file_argument
 @layer_argument
 @sample_option
-@picture_option
-@overwrite_option
+@each_samples_option
+@cmap_option
+@click.option(
+    "--tile/--bars",
+    "tile",
+    default=None,
+    help="As a nearly square image, or as bars; by default a tile of more than 512 values.",
+)
+@each_options
 def vector(**options: Any) -> None:
-    """The values of a dense LAYER for one sample, as bars."""
+    """The values of a dense LAYER for one sample, as bars or as a tile."""
     draw("vector", **options)
 
 
@@ -76,10 +99,10 @@ def vector(**options: Any) -> None:
 @file_argument
 @layer_argument
 @sample_option
+@each_samples_option
 @tile_scale_option
 @cmap_option
-@picture_option
-@overwrite_option
+@each_options
 def sequence(**options: Any) -> None:
     """The channels of LAYER over the steps or tokens of one sample, as one image."""
     draw("sequence", **options)
@@ -89,12 +112,13 @@ def sequence(**options: Any) -> None:
 @file_argument
 @layer_argument
 @sample_option
+@each_samples_option
 @click.option("--head", type=int, help="Only this head, large.")
 @click.option("--merge", help="mean, max or l2 over the heads; by default each for itself.")
 @click.option("--tokens", help="The sample's tokens, set apart by blanks, to stand on the axes.")
 @cmap_option
-@picture_option
-@overwrite_option
+@columns_option
+@each_options
 def attention(tokens: str | None, **options: Any) -> None:
     """Which tokens attend to which in LAYER, for one sample: a matrix for each head."""
     draw("attention", tokens=None if tokens is None else tokens.split(), **options)
@@ -104,12 +128,13 @@ def attention(tokens: str | None, **options: Any) -> None:
 @file_argument
 @layer_argument
 @sample_option
+@each_samples_option
 @click.option("--channel", type=int, help="Only this channel.")
 @click.option("--merge", default="mean", show_default=True, help="mean, max or l2.")
 @scale_option
 @cmap_option
-@picture_option
-@overwrite_option
+@columns_option
+@each_options
 def volume(**options: Any) -> None:
     """The slices of a three-dimensional LAYER for one sample, a tile for each z."""
     draw("volume", **options)
@@ -118,11 +143,12 @@ def volume(**options: Any) -> None:
 @click.command()
 @file_argument
 @sample_option
-@picture_option
-@overwrite_option
-def flow(sample: str, **options: Any) -> None:
+@each_samples_option
+@each_options
+def flow(**options: Any) -> None:
     """One sample's way through the whole network, on one page."""
-    draw_from("flow", lambda recording: recording, sample=parse_sample(sample), **options)
+    draw = draw_each if options["each"] else draw_one
+    draw("flow", lambda recording: recording, **options)
 
 
 @click.command()
@@ -132,6 +158,7 @@ def flow(sample: str, **options: Any) -> None:
 @sample_option
 @scale_option
 @cmap_option
+@columns_option
 @picture_option
 @overwrite_option
 def compare(
@@ -144,7 +171,9 @@ def compare(
     with actscope.open(a) as first, actscope.open(b) as second:
         from actscope import render
 
-        figure = render.compare(first[layer], second[layer], parse_sample(sample), **options)
+        figure = render.compare(
+            layer_of(first, layer), layer_of(second, layer), parse_sample(sample), **options
+        )
         save(figure, output)
 
 
@@ -172,7 +201,7 @@ def animate(
     with actscope.open(file) as recording:
         from actscope import render
 
-        render.animate(recording[layer], output, sample=parse_sample(sample), **options)
+        render.animate(layer_of(recording, layer), output, sample=parse_sample(sample), **options)
     click.echo(str(output))
 
 

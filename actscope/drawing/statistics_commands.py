@@ -1,11 +1,21 @@
 """The commands `actscope render histogram`, `statistics`, `top` and `embedding`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from actscope.command_options import file_argument, overwrite_option
-from actscope.drawing.options import cmap_option, draw_from, layer_argument, picture_option
+from actscope.drawing.options import (
+    alpha_option,
+    cmap_option,
+    draw_from,
+    layer_argument,
+    layer_of,
+    picture_option,
+)
+
+if TYPE_CHECKING:
+    from actscope.store.reader import Recording
 
 
 @click.command()
@@ -15,9 +25,11 @@ from actscope.drawing.options import cmap_option, draw_from, layer_argument, pic
 @overwrite_option
 def histogram(layer: str | None, **options: Any) -> None:
     """How the values of LAYER are distributed, or of every layer where none is named."""
-    draw_from(
-        "histogram", lambda recording: recording if layer is None else recording[layer], **options
-    )
+
+    def subject(recording: "Recording") -> Any:
+        return recording if layer is None else layer_of(recording, layer)
+
+    draw_from("histogram", subject, **options)
 
 
 @click.command()
@@ -41,12 +53,13 @@ def statistics(**options: Any) -> None:
     show_default=True,
     help="Which channel; repeatable, for a row each.",
 )
+@alpha_option
 @cmap_option
 @picture_option
 @overwrite_option
 def top(layer: str, **options: Any) -> None:
     """The stored inputs that activate a channel of LAYER most."""
-    draw_from("top", lambda recording: recording[layer], **options)
+    draw_from("top", lambda recording: layer_of(recording, layer), **options)
 
 
 @click.command()
@@ -63,7 +76,7 @@ def top(layer: str, **options: Any) -> None:
 @overwrite_option
 def embedding(layer: str, **options: Any) -> None:
     """A map of the samples by LAYER, coloured by their labels."""
-    draw_from("embedding", lambda recording: recording[layer], **options)
+    draw_from("embedding", lambda recording: layer_of(recording, layer), **options)
 
 
 COMMANDS = (histogram, statistics, top, embedding)

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
@@ -16,7 +15,7 @@ from actscope.render.grids import grid
 from actscope.render.heat import choose
 from actscope.render.heatmaps import heatmap
 from actscope.render.layout import arrange
-from actscope.render.saving import checked_suffix
+from actscope.render.saving import checked_suffix, pixels
 from actscope.render.scale import Scale, finite_range, scale_for
 from actscope.render.several import Samples, find_samples, take_samples
 from actscope.render.subject import Layer, Subject, Values, find_sample
@@ -149,9 +148,7 @@ def raster(figure: Figure, size: tuple[int, int]) -> Frame:
 
     So the pictures of all frames stand still while their headings have more lines or fewer.
     """
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    drawn = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
+    drawn = pixels(figure)[..., :3]
     above, right = size[0] - drawn.shape[0], size[1] - drawn.shape[1]
     return np.pad(drawn, ((above, 0), (0, right), (0, 0)), constant_values=255)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
@@ -27,6 +28,7 @@ _INCHES_PER_LETTER = 0.065
 _TOKEN_LETTERS = 16
 _LEAST_INCHES = 4.5
 _AXES = ("query", "key")
+_NO_TOKENS = ("mask", "segment", "position")
 
 
 def attention(
@@ -52,7 +54,8 @@ def attention(
         head: draw only this one, large, with labelled axes; negative from the end.
         merge: draw the `"mean"`, the `"max"` or the `"l2"` norm over the heads, large; by default
             each head is drawn beside the others, the strongest where there are more than 256.
-        tokens: the sample's tokens as texts. They stand along each axis that has as many
+        tokens: the sample's tokens as texts; by default the numbers of its tokens, where the
+            recording holds them as an input. They stand along each axis that has as many
             positions: every so many of them along a single map; along the tiles of several heads
             all of them, or none where there is no room.
         cmap: a colour map of matplotlib; by default viridis, or RdBu_r around zero where there are
@@ -67,18 +70,22 @@ def attention(
         RenderError: there is no such sample, head, merging or colour map, the layer has other
             axes, or the number of tokens is neither that of the queries nor that of the keys.
     """
-    subject = _with_axes(take_sample(layer, sample), layer)
+    subject = _as_attention(take_sample(layer, sample), layer)
     maps = arrange(subject.values, subject.axes)
     heat = choose(maps, merge, head, subject.name, subject.quantity)
+    if tokens is None:
+        tokens = token_numbers(layer, subject.position, heat.maps.shape[1:])
     texts = _texts(tokens, heat, subject)
     scale = _from_zero(scale_for(heat.maps))
     paint = Paint(scale, draw.colour_map(cmap or default_colours(scale)))
     return _draw(subject, heat, texts, paint, columns, figure)
 
 
-def _with_axes(subject: Subject, layer: Layer) -> Subject:
+def _as_attention(subject: Subject, layer: Layer) -> Subject:
     """The subject with the axes of an attention; those of an array are taken for them."""
     rank = subject.values.ndim
+    if subject.quantity == "activation":
+        subject = replace(subject, quantity="attention")
     if not isinstance(layer, RecordedTensor) and rank in (2, 3):
         return replace(subject, axes=("head", *_AXES)[-rank:])
     if subject.axes[-2:] != _AXES or rank > 3:
@@ -93,6 +100,22 @@ def _with_axes(subject: Subject, layer: Layer) -> Subject:
 def _from_zero(scale: Scale) -> Scale:
     """Weights are shares of a whole: they are compared from 0 on."""
     return replace(scale, low=0.0) if scale.low > 0 and not scale.diverging else scale
+
+
+def token_numbers(layer: Layer, position: int, lengths: Sequence[int]) -> list[str] | None:
+    """The numbers of a sample's tokens from the first stored input that looks like them, or None.
+
+    That is one of whole numbers from 0 on, as many as there are queries or keys, and no mask.
+    """
+    inputs = layer.recording.inputs if isinstance(layer, RecordedTensor) else ()
+    for tensor in inputs:
+        named_otherwise = any(word in tensor.name.lower() for word in _NO_TOKENS)
+        if tensor.ndim != 2 or tensor.shape[1] not in lengths or named_otherwise:
+            continue
+        numbers = np.asarray(tensor[position], np.float64)
+        if (numbers >= 0).all() and (numbers == np.floor(numbers)).all():
+            return [f"{number:.0f}" for number in numbers]
+    return None
 
 
 def _texts(

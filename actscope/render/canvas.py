@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from actscope.render.fitting import FittedLayout
+
 RESOLUTION = 150
 """Dots per inch of what is drawn and saved."""
 
@@ -79,6 +81,12 @@ class Canvas:
         axes.spines[:].set_visible(False)
         return axes
 
+    def bare_axes(self) -> Axes:
+        """The same without an axis on any side, which need not be laid out: that takes long."""
+        axes = self.map_axes()
+        axes.set_axis_off()
+        return axes
+
     def grow(self, inches: float) -> None:
         """Make room for more lines above the picture, where the figure is our own."""
         if self.own:
@@ -118,13 +126,13 @@ def prepare(
 ) -> Canvas:
     """A canvas for a picture of `size` inches, on `figure` or on a new one.
 
-    A figure without a layout engine gets the constrained one, so that nothing is cut off.
+    A figure without a layout engine gets one that cuts nothing off.
     """
     width, height = size
     own = figure is None
     if figure is None:
         whole = (max(width + beside[0], _NARROWEST), height + beside[1])
-        figure = Figure(figsize=whole, dpi=RESOLUTION, layout="constrained")
+        figure = Figure(figsize=whole, dpi=RESOLUTION, layout=FittedLayout())
     elif isinstance(figure, Figure) and figure.get_layout_engine() is None:
-        figure.set_layout_engine("constrained")
+        figure.set_layout_engine(FittedLayout())
     return Canvas(figure, width, height, own)

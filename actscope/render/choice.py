@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from actscope.errors import RenderError
+from actscope.plurals import counted
 from actscope.render.layout import MOST_TILES, Maps, strength, strongest
-from actscope.render.words import counted, maps_words
+from actscope.render.words import maps_words
 
 
 @dataclass(frozen=True)

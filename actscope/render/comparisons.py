@@ -9,6 +9,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 
 from actscope.errors import RenderError, nearest
+from actscope.plurals import counted
 from actscope.render import draw
 from actscope.render.canvas import BESIDE_BARS, Canvas, picture_size, prepare
 from actscope.render.draw import Paint, colour_map
@@ -19,7 +20,7 @@ from actscope.render.sequences import draw_rows
 from actscope.render.sheets import default_colours, draw_sheet, plan_sheet
 from actscope.render.subject import Layer, Subject, Values, take_sample
 from actscope.render.vectors import MOST_BARS
-from actscope.render.words import counted, details, maps_words, sample_words, shorten, titled
+from actscope.render.words import details, maps_words, sample_words, shorten, titled
 from actscope.store.reader import RecordedTensor
 
 MOST_TILES = 64

@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import PercentFormatter
 
+from actscope.plurals import counted
 from actscope.render import draw
 from actscope.render.canvas import prepare
 from actscope.render.labels import NAME_SIZE, name_ticks
 from actscope.render.summary import Summary, summaries_of
 from actscope.render.ticks import powers_as_ticks
-from actscope.render.words import counted, shorten, wrapped
+from actscope.render.words import shorten, wrapped
 from actscope.store.reader import Recording
 
 _HEIGHT = 4.4
@@ -39,11 +40,11 @@ def statistics(recording: Recording, *, figure: Figure | SubFigure | None = None
 
     The layers run to the right in the order of execution. Above are the mean of each layer, the
     standard deviation around it, and the least and the greatest value; logarithmic beyond the
-    median of the standard deviations where the layers differ much. Layers with NaN or infinities
-    are marked. Below are shares: of exact zeros; of dead channels, which have one and the same
-    value for all samples and positions; and saturation, for layers that are bounded as those with
-    sigmoid, tanh or softmax: how near to the bounds their values are, 100 % where no gradient
-    passes. The first layer with NaN or infinities and the first that is dead are named.
+    median of the standard deviations where a value is a hundred times that. Layers with NaN or
+    infinities are marked. Below are shares: of exact zeros; of dead channels, which have one and
+    the same value for all samples and positions; and saturation, for layers that are bounded as
+    those with sigmoid, tanh or softmax: how near to the bounds their values are, 100 % where no
+    gradient passes. The first layer with NaN or infinities and the first that is dead are named.
 
     Args:
         recording: an open recording.
@@ -127,11 +128,16 @@ def _least_and_greatest(
 
 
 def linear_below(spread: npt.NDArray[np.float64], reach: npt.NDArray[np.float64]) -> float | None:
-    """Where a logarithmic axis begins, or None where one that is linear shows all layers. Pure."""
+    """Where a logarithmic axis begins, or None where a linear one shows as much. Pure.
+
+    It does where the layers are much alike but for a few of small values, such as a softmax at the
+    end: these are small on both axes.
+    """
     wide = spread[spread > 0]
-    if wide.size == 0 or np.nanmax(reach) < _FAR_APART * wide.min():
+    if wide.size == 0:
         return None
-    return float(np.median(wide))
+    threshold = float(np.median(wide))
+    return threshold if np.nanmax(reach) >= _FAR_APART * threshold else None
 
 
 def _draw_shares(axes: Axes, found: Sequence[Summary]) -> None:
@@ -161,7 +167,7 @@ def _draw_legend(axes: Axes) -> None:
         fontsize=NAME_SIZE,
         frameon=False,
         loc="lower right",
-        bbox_to_anchor=(1, 1),
+        bbox_to_anchor=(1, 1.03),
         borderaxespad=0.1,
         ncols=4,
         handlelength=1.2,

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from actscope.axes import channels_last
 from actscope.errors import RenderError, nearest
+from actscope.plurals import counted
 from actscope.render import draw
 from actscope.render.canvas import Canvas, picture_size, prepare
 from actscope.render.draw import Paint
@@ -19,7 +20,7 @@ from actscope.render.letters import literal
 from actscope.render.principal import Components, Floats, features_of, principal_components
 from actscope.render.scale import scale_for
 from actscope.render.subject import Layer, Named, as_numbers
-from actscope.render.words import counted, shorten, wrapped
+from actscope.render.words import shorten, wrapped
 from actscope.store.reader import RecordedLayer, RecordedTensor
 
 _MOST_SAMPLES = 2000
@@ -207,6 +208,8 @@ def _draw_legend(axes: Axes, names: list[str], enlarged: float) -> None:
         handletextpad=0.2,
         markerscale=enlarged,
         labelspacing=0.4,
+        title="label",
+        title_fontsize=NAME_SIZE,
     )
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(shorten(name, _LABEL_LETTERS))

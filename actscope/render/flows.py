@@ -1,11 +1,14 @@
 """Draws one sample's way through a whole network, on one page."""
 
+from collections.abc import Sequence
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.path import Path
 
 from actscope.errors import RenderError
+from actscope.plurals import counted
 from actscope.render import pathway
 from actscope.render.canvas import RESOLUTION
 from actscope.render.letters import literal
@@ -18,7 +21,7 @@ from actscope.render.miniatures import (
 )
 from actscope.render.pathway import Pathway, Point, lay_out, thinned
 from actscope.render.subject import as_numbers, find_sample, take_sample
-from actscope.render.words import counted, shorten, titled, wrapped
+from actscope.render.words import shorten, titled, wrapped
 from actscope.store.reader import RecordedLayer, RecordedTensor, Recording
 
 _INK = "0.35"
@@ -29,6 +32,9 @@ _NAME_SIZE = 7.0
 _SMALL_SIZE = 5.5
 _NAME_LETTERS = 20
 _SHAPE_LETTERS = 28
+_AXES_OF_STEPS = 3  # samples, steps and channels
+_TITLE_BELOW_TOP = 0.27
+_LINES_BELOW_TOP = (0.43, 0.56)
 _LETTERS_PER_INCH = 16
 _TITLE_LETTERS_PER_INCH = 11
 
@@ -71,7 +77,7 @@ def flow(
         _draw_layer_card(page, way, corner, layers[number], position, number == len(layers) - 1)
     for points in way.lines:
         page.add_patch(_arrow(points))
-    _draw_heading(page, way, recording, position, (len(shown), len(layers)))
+    _draw_heading(page, way, recording, position, _layers_words(layers, len(shown)))
     return figure.figure
 
 
@@ -172,17 +178,19 @@ def _arrow(points: list[Point]) -> FancyArrowPatch:
 
 
 def _draw_heading(
-    page: Axes, way: Pathway, recording: Recording, position: int, counts: tuple[int, int]
+    page: Axes, way: Pathway, recording: Recording, position: int, words: list[str]
 ) -> None:
     left, (width, top) = pathway.MARGIN + pathway.PICTURE_LEFT, way.size
     ending = f"sample {position}"
     title = titled(_model_name(recording), ending, round(width * _TITLE_LETTERS_PER_INCH))
-    lines = wrapped(_parts(recording, position, counts), round(width * _LETTERS_PER_INCH))
-    for text, below, size, colour in (
-        (title, 0.27, _TITLE_SIZE, "black"),
-        (lines[0], 0.43, _DETAIL_SIZE, _INK),
-    ):
-        _put(page, (left, top - below), text, size, colour)
+    sample = [
+        recording.ids[position] if recording.ids else "",
+        "" if recording.labels is None else f"label {recording.labels[position]}",
+    ]
+    lines = wrapped([*sample, *words], round(width * _LETTERS_PER_INCH))
+    _put(page, (left, top - _TITLE_BELOW_TOP), title, _TITLE_SIZE, "black")
+    for line, below in zip(lines, _LINES_BELOW_TOP, strict=False):
+        _put(page, (left, top - below), line, _DETAIL_SIZE, _INK)
 
 
 def _model_name(recording: Recording) -> str:
@@ -191,15 +199,12 @@ def _model_name(recording: Recording) -> str:
     return str(name or recording.path.stem)
 
 
-def _parts(recording: Recording, position: int, counts: tuple[int, int]) -> list[str]:
-    """What the smaller line says: id, label, how many layers, and which are left out."""
-    shown, count = counts
-    layers = counted(count, "layer")
+def _layers_words(layers: Sequence[RecordedLayer], shown: int) -> list[str]:
+    """How many layers there are, which are left out, and what of them is shown how."""
+    count = len(layers)
+    words = counted(count, "layer")
     if shown < count:
-        layers = f"{shown} of {layers}, {count - shown} left out"
-    return [
-        recording.ids[position] if recording.ids else "",
-        "" if recording.labels is None else f"label {recording.labels[position]}",
-        layers,
-        f"of maps the {MOST_TILES} strongest channels",
-    ]
+        words = f"{shown} of {words}, {count - shown} left out"
+    maps = any(len(layer.dims) > _AXES_OF_STEPS for layer in layers)
+    strongest = f"of maps the {MOST_TILES} strongest channels" if maps else ""
+    return [words, "each picture in its own colours", strongest]

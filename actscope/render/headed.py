@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure, SubFigure
 
 from actscope.render.canvas import RESOLUTION
+from actscope.render.fitting import FittedLayout
 from actscope.render.letters import literal
 
-_HEADING = 0.6
+_HEADING = 0.66
 _LEFT = 0.07
-_BELOW_TOP = (0.25, 0.42)
-_SIZES = (11.0, 8.0)
-_COLOURS = ("black", "0.35")
+_TITLE_BELOW_TOP = 0.25
+_LINES_BELOW_TOP = (0.42, 0.56)
 _LETTERS_PER_INCH = (12, 16)
 
 
@@ -37,13 +37,15 @@ class HeadedFigure:
         return round(inches * _LETTERS_PER_INCH[0]), round(inches * _LETTERS_PER_INCH[1])
 
     def write(self, title: str, lines: Sequence[str]) -> None:
-        """The title, and below it one smaller line; both are drawn literally."""
+        """The title, and below it at most two smaller lines; all are drawn literally."""
+        self._put(title, _TITLE_BELOW_TOP, 11.0, "black")
+        for line, below in zip(lines, _LINES_BELOW_TOP, strict=False):
+            self._put(line, below, 8.0, "0.35")
+
+    def _put(self, text: str, below: float, size: float, colour: str) -> None:
         width, height = self.top.bbox.width / self.top.dpi, self.top.bbox.height / self.top.dpi
-        for text, below, size, colour in zip(
-            (title, *lines[:1]), _BELOW_TOP, _SIZES, _COLOURS, strict=False
-        ):
-            at = (_LEFT / width, 1 - below / height)
-            literal(self.top.text(*at, text, fontsize=size, color=colour))
+        at = (_LEFT / width, 1 - below / height)
+        literal(self.top.text(*at, text, fontsize=size, color=colour))
 
 
 def headed(
@@ -56,9 +58,9 @@ def headed(
     rows, columns = shape
     if figure is None:
         size = (panel[0] * columns, panel[1] * rows + _HEADING)
-        figure = Figure(figsize=size, dpi=RESOLUTION, layout="constrained")
+        figure = Figure(figsize=size, dpi=RESOLUTION, layout=FittedLayout())
     elif isinstance(figure, Figure) and figure.get_layout_engine() is None:
-        figure.set_layout_engine("constrained")
+        figure.set_layout_engine(FittedLayout())
     height = figure.bbox.height / figure.dpi
     shares = [_HEADING, max(height - _HEADING, _HEADING)]
     top, body = figure.subfigures(2, 1, height_ratios=shares, squeeze=False).ravel()

@@ -140,15 +140,15 @@ def _draw_over_image(
     picture = shrunk(picture, _LONGEST_SIDE // columns)
     sheet = plan_sheet((len(heat.maps), *picture.shape[:2]), columns, overlay.figure)
     canvas, paint = prepare(sheet.size, overlay.figure), overlay.paint
-    axes = canvas.map_axes()
+    axes = canvas.bare_axes()
     pictures = np.broadcast_to(picture, (len(heat.maps), *picture.shape))
     placed = mosaic(pictures, columns, sheet.gaps, fill=0)
     draw.draw_picture(axes, placed.image, canvas.interpolation(placed.image.shape))
     tiles = resized(heat.maps, picture.shape[:2], overlay.interpolation)
     draw_tiles(axes, canvas, sheet, tiles, paint, heat.numbers)
     draw.draw_colour_bar(axes, canvas, paint, heat.label)
-    note = "class token left out" if dropped else ""
-    draw.draw_heading(axes, canvas, subject, heat.words, note, sheet.lift)
+    notes = ("class token left out" if dropped else "", _opacity_words(overlay.alpha))
+    draw.draw_heading(axes, canvas, subject, heat.words, notes, sheet.lift)
     return canvas.whole
 
 
@@ -167,5 +167,11 @@ def _draw_over_series(subject: Subject, series: Values, overlay: _Overlay, noun:
     draw.plain_axes(axes, "step of the input", "input")
     draw.draw_colour_bar(axes, canvas, paint, heat.label)
     order = f"one strip for each {noun}, the first at the top" if len(strips) > 1 else ""
-    draw.draw_heading(axes, canvas, subject, heat.words, order)
+    notes = (order, _opacity_words(overlay.alpha))
+    draw.draw_heading(axes, canvas, subject, heat.words, notes)
     return canvas.whole
+
+
+def _opacity_words(alpha: float) -> str:
+    """What has to be said where colours are mixed with those of what is below."""
+    return f"{alpha:.0%} opaque" if alpha < 1 else ""

@@ -8,13 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from actscope.histogram import EDGES, ZERO_BIN
+from actscope.plurals import counted
 from actscope.render import draw
 from actscope.render.canvas import BESIDE_BARS, prepare
 from actscope.render.labels import NAME_SIZE, name_ticks
 from actscope.render.subject import Layer
 from actscope.render.summary import Floats, Summary, stairs, summaries_of, summary_of
 from actscope.render.ticks import powers_as_ticks
-from actscope.render.words import counted, shorten, wrapped
+from actscope.render.words import shorten, wrapped
 from actscope.store.reader import RecordedLayer, Recording
 
 _SIZE = (4.8, 2.6)

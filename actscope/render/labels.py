@@ -26,5 +26,5 @@ def name_ticks(axes: Axes, axis: str, positions: Sequence[int], names: Sequence[
 def plain_title(axes: Axes, text: str, letters: int, pad: float = 6.0) -> Text:
     """A title of at most `letters` letters, to the left."""
     return literal(
-        axes.set_title(shorten(text, letters), loc="left", pad=pad, fontsize=_TITLE_SIZE)
+        axes.set_title(shorten(text, letters), loc="left", y=1.0, pad=pad, fontsize=_TITLE_SIZE)
     )

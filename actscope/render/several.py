@@ -25,15 +25,26 @@ def find_samples(layer: Layer, samples: Samples) -> tuple[int, ...]:
     else:
         values = layer.values if isinstance(layer, Named) else np.asarray(layer)
         name, ids, count = "", (), len(np.atleast_1d(values))
+    return positions_of(samples, count, ids, name)
+
+
+def positions_of(samples: Samples, count: int, ids: Sequence[str], name: str) -> tuple[int, ...]:
+    """The positions among `count` samples; `name` is of what has them, for messages.
+
+    Raises:
+        RenderError: there is no such sample, or none is left.
+    """
     if isinstance(samples, int | np.integer):
         samples = slice(max(0, samples))
     if isinstance(samples, str):
         raise RenderError(f"samples must be a count, a slice or a list, got {samples!r}")
-    found = (
-        tuple(range(count)[samples])
-        if isinstance(samples, slice)
-        else tuple(find_sample(sample, count, ids, name) for sample in samples)
-    )
+    if isinstance(samples, slice):
+        try:
+            found = tuple(range(count)[samples])
+        except (TypeError, ValueError) as error:  # a step of 0, or ends that are no numbers
+            raise RenderError(f"samples={samples!r} cannot be taken: {error}") from error
+    else:
+        found = tuple(find_sample(sample, count, ids, name) for sample in samples)
     if not found:
         raise RenderError(
             f"no samples to draw: {samples!r} takes none of {count} of {name or 'the array'!r}"

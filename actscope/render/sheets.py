@@ -64,7 +64,7 @@ def plan_sheet(
     size = picture_size(columns * (width + gap) / (rows * (height + gap)), count, figure, least)
     pixel = size[1] / (rows * (height + gap))
     smallest_side = min(pixel * height, size[0] / columns)
-    numbered = 1 < count <= MOST_TILES and smallest_side >= _ROOM_FOR_NUMBERS
+    numbered = gap > 0 and 1 < count <= MOST_TILES and smallest_side >= _ROOM_FOR_NUMBERS
     row_gap = max(gap, ceil(_NUMBER_INCHES / pixel)) if numbered else gap
     aspect = (columns * (width + gap) - gap) / (rows * (height + row_gap) - row_gap)
     return Sheet(columns, (row_gap, gap), picture_size(aspect, count, figure, least), numbered)
@@ -105,7 +105,7 @@ def draw_sheet(
     """Tiles `(count, height, width)` on a sheet with a colour bar, and no heading yet."""
     sheet = plan_sheet(tiles.shape, columns, figure)
     canvas = prepare(sheet.size, figure)
-    axes = canvas.map_axes()
+    axes = canvas.bare_axes()
     draw_tiles(axes, canvas, sheet, tiles, paint, labels)
     draw.draw_colour_bar(axes, canvas, paint, bar_label)
     return axes, canvas, sheet

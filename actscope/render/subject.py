@@ -13,6 +13,8 @@ from actscope.store.reader import RecordedLayer, RecordedTensor
 
 Values = npt.NDArray[np.floating[Any]]
 
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional")
+
 
 @dataclass(frozen=True)
 class Named:
@@ -80,19 +82,27 @@ def _from_recording(tensor: RecordedTensor, sample: int | str) -> Subject:
     recording = tensor.recording
     position = find_sample(sample, len(tensor), recording.ids, tensor.name)
     labels, epochs = recording.labels, recording.epochs
+    class_name = tensor.class_name if isinstance(tensor, RecordedLayer) else ""
     epoch = None if epochs is None else int(epochs[position])
     return Subject(
         values=as_numbers(tensor[position], tensor.name),
-        axes=tensor.dims[1:],
+        axes=_axes_of(tensor.dims[1:], class_name),
         position=position,
         name=tensor.name,
-        class_name=tensor.class_name if isinstance(tensor, RecordedLayer) else "",
+        class_name=class_name,
         sample_id=recording.ids[position] if recording.ids else "",
         label="" if labels is None else str(labels[position]),
         quantity="gradient" if _is_gradient(tensor) else "activation",
         epoch=epoch,
         first=0 if epoch is None else recording.rows_of_epoch(epoch).start,
     )
+
+
+def _axes_of(axes: tuple[str, ...], class_name: str) -> tuple[str, ...]:
+    """The axes' names; what recurrent layers go through are steps in time rather than tokens."""
+    if class_name not in _RECURRENT:
+        return axes
+    return tuple("step" if axis == "token" else axis for axis in axes)
 
 
 def _is_gradient(tensor: RecordedTensor) -> bool:

@@ -10,6 +10,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 
 from actscope.errors import RenderError
+from actscope.plurals import counted
 from actscope.render import draw
 from actscope.render.canvas import Canvas, picture_size, prepare
 from actscope.render.draw import Extent, Paint
@@ -21,7 +22,7 @@ from actscope.render.pictures import as_picture, find_input, shrunk
 from actscope.render.scale import not_finite, scale_for
 from actscope.render.sheets import default_colours
 from actscope.render.subject import Subject, Values, find_position, take_sample
-from actscope.render.words import counted, shorten, wrapped
+from actscope.render.words import shorten, wrapped
 from actscope.store.reader import RecordedLayer
 
 _TILE_INCHES = 1.05
@@ -92,7 +93,7 @@ def top(
     cell = height + _ROOM_FOR_WORDS
     size = (max(map(len, rows)) * (1 + _GAP) - _GAP, len(rows) * (cell + _GAP) - _GAP)
     canvas = _prepared(size, figure)
-    axes = canvas.map_axes()
+    axes = canvas.bare_axes()
     axes.set(xlim=(0, size[0]), ylim=(0, size[1]))
     for place, (number, row) in enumerate(zip(numbers, rows, strict=True)):
         bottom = size[1] - cell - place * (cell + _GAP) + _ROOM_FOR_WORDS

@@ -5,6 +5,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 
 from actscope.errors import RenderError
+from actscope.plurals import counted
 from actscope.render import draw
 from actscope.render.canvas import BESIDE_BARS, picture_size, prepare
 from actscope.render.draw import Paint
@@ -12,10 +13,9 @@ from actscope.render.layout import arrange
 from actscope.render.scale import Scale, scale_for
 from actscope.render.sheets import default_colours, draw_sheet
 from actscope.render.subject import Layer, Subject, take_sample
-from actscope.render.words import counted
 
 MOST_BARS = 512
-"""More values than that are drawn as the pixels of one image."""
+"""More values than that are drawn as a tile, unless bars are asked for."""
 
 _BARS_ASPECT = 2.0
 
@@ -26,12 +26,13 @@ def vector(
     *,
     cmap: str | Colormap | None = None,
     scale: Scale | None = None,
+    tile: bool | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw one sample of a layer that has one value per channel.
 
-    Up to 512 values are bars, coloured by their sign; more are the pixels of one nearly square
-    image, row by row from the top left. NaN and infinities are marked and counted.
+    They are bars, coloured by their sign; or a tile, the pixels of one nearly square image, row by
+    row from the top left. NaN and infinities are marked and counted.
 
     Args:
         layer: a recorded layer of axes `(sample, channel)`, or such an array; other axes may be
@@ -41,6 +42,7 @@ def vector(
             image, or RdBu_r around zero where there are values on both sides.
         scale: the values at the ends of the colours and of the axis, so that several pictures
             share them; by default those of the sample.
+        tile: whether to draw a tile and not bars; by default of more than 512 values.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -55,7 +57,7 @@ def vector(
             f"a vector has one axis, but {subject.name or 'the array'!r} has "
             f"({', '.join(subject.axes)}) of shape {subject.values.shape}: use render.grid"
         )
-    return draw_vector(subject, cmap, figure, scale)
+    return draw_vector(subject, cmap, figure, scale, tile)
 
 
 def draw_vector(
@@ -63,9 +65,10 @@ def draw_vector(
     cmap: str | Colormap | None,
     figure: Figure | SubFigure | None,
     scale: Scale | None = None,
+    tile: bool | None = None,
 ) -> Figure:
     """Draw a sample of which at most one axis is longer than 1."""
-    if subject.values.size > MOST_BARS:
+    if tile or (tile is None and subject.values.size > MOST_BARS):
         return _draw_pixels(subject, cmap, figure, scale)
     return _draw_bars(subject, cmap, figure, scale)
 

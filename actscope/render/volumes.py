@@ -4,6 +4,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 
 from actscope.errors import RenderError
+from actscope.plurals import counted
 from actscope.render import draw
 from actscope.render.draw import Paint, colour_map
 from actscope.render.heat import choose
@@ -11,7 +12,6 @@ from actscope.render.layout import MOST_TILES, arrange
 from actscope.render.scale import scale_for
 from actscope.render.sheets import default_colours, draw_sheet
 from actscope.render.subject import Layer, Subject, take_sample
-from actscope.render.words import counted
 
 
 def volume(

@@ -6,10 +6,12 @@ from itertools import accumulate
 
 import numpy as np
 
+from actscope.plurals import counted
 from actscope.render.layout import Maps
 from actscope.render.subject import Subject, Values
 
 _SEPARATOR = " · "
+_LETTERS_PER_ROOM = 4  # with marks above and below a letter; more of these make no word
 _JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"
 
 
@@ -60,11 +62,6 @@ def maps_words(shown: Maps, count: int, chosen: str = "strongest ") -> str:
     return words
 
 
-def counted(count: int, noun: str) -> str:
-    """Such as `"1 channel"` or `"6 channels"`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
 def not_finite_words(values: Values) -> str:
     """Such as `"3 NaN, 1 inf"`; empty where all values are finite."""
     counts = {"NaN": np.isnan(values).sum(), "inf": np.isinf(values).sum()}
@@ -77,7 +74,7 @@ def shorten(text: str, width: int) -> str:
         letter if letter.isprintable() or letter in _JOINERS else "\N{REPLACEMENT CHARACTER}"
         for letter in text
     )
-    if room_of(text) <= width:
+    if room_of(text) <= width and len(text) <= _LETTERS_PER_ROOM * width:
         return text
     kept = max(2, width - 1)
     return _begin(text, kept - kept // 2) + "…" + _begin(text[::-1], kept // 2)[::-1]
@@ -96,7 +93,7 @@ def _room_of_letter(letter: str) -> int:
 
 def _begin(text: str, width: int) -> str:
     """The beginning of `text` that takes at most `width` letters' room."""
-    rooms = accumulate(_room_of_letter(letter) for letter in text)
+    rooms = accumulate(_room_of_letter(letter) for letter in text[: _LETTERS_PER_ROOM * width])
     return text[: sum(room <= width for room in rooms)]
 
 

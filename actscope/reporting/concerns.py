@@ -5,13 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from actscope.histogram import EDGES
-from actscope.render.words import counted
+from actscope.plurals import counted
+from actscope.render.summary import summed_up
 from actscope.statistics import Statistics
 
 _MOST_NAMED = 12
-_BOUND = 1.0
-_NEAR_BOUND = 0.75  # an edge of the histogram, the last one before 1
 _SATURATED = 0.5
 
 
@@ -67,25 +65,12 @@ def _constant(statistics: Statistics, noun: str) -> list[Concern]:
 
 
 def _saturated(statistics: Statistics) -> list[Concern]:
-    share = share_at_bounds(statistics)
-    if share <= _SATURATED:
+    """Values near bounds on both sides of zero: those from 0 to 1 may be meant to be there."""
+    whole = summed_up(statistics)
+    if not (whole.minimum < 0 and whole.saturation > _SATURATED):
         return []
-    words = f"{share:.0%} of the values are beyond ±0.75, none beyond ±1: saturated"
-    return [Concern("saturated", words)]
-
-
-def share_at_bounds(statistics: Statistics) -> float:
-    """Which share of values between -1 and 1 is at least 0.75 in magnitude; 0 for other values.
-
-    Only what comes near both bounds is meant, such as the output of tanh or softsign.
-    """
-    low = np.nanmin(statistics.minimum, initial=np.inf)
-    high = np.nanmax(statistics.maximum, initial=-np.inf)
-    if not (-_BOUND <= low < -_NEAR_BOUND and _NEAR_BOUND < high <= _BOUND):
-        return 0.0
-    least = np.minimum(np.abs(EDGES[:-1]), np.abs(EDGES[1:]))
-    beyond = statistics.histogram[least >= _NEAR_BOUND].sum()
-    return float(beyond / max(1, statistics.histogram.sum()))
+    left = f"{1 - whole.saturation:.0%} of the steepest slope is left on average"
+    return [Concern("saturated", f"saturation {whole.saturation:.0%}, as of tanh: {left}")]
 
 
 def _numbers(marked: npt.NDArray[np.bool_]) -> str:

@@ -321,7 +321,7 @@ function tensorSection(tensor, path) {
   );
   if (tensor.concerns.length) section.append(concernList(tensor.concerns));
   if (tensor.pictures.length) section.append(pictureOf(tensor, path));
-  else section.append(element("p", { class: "quiet" }, "There is nothing to draw."));
+  else section.append(element("p", { class: "quiet" }, tensor.without));
   section.append(facts(tensor));
   if (tensor.top.length) section.append(topSamples(tensor));
   return section;

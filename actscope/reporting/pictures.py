@@ -16,13 +16,14 @@ import numpy.typing as npt
 from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
+from actscope.plurals import counted
 from actscope.render.draw import NOT_FINITE_COLOUR
 from actscope.render.layout import Maps, Mosaic, gap_between, mosaic, near_square
 from actscope.render.pictures import as_picture, shrunk
 from actscope.render.scale import Scale, not_finite
 from actscope.render.sheets import default_colours
 from actscope.render.subject import Values
-from actscope.render.words import counted, maps_words, not_finite_words
+from actscope.render.words import maps_words, not_finite_words
 
 MOST_TILES = 64
 """Of layers of more maps than that the strongest channels are shown."""

@@ -4,11 +4,11 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from actscope.progress import progress as progress_bar
-from actscope.replacing import replacing
-from actscope.reporting.choosing import Samples, choose_samples
+from actscope.render.several import Samples
+from actscope.replacing import check_output, replacing
+from actscope.reporting.choosing import choose_samples
 from actscope.reporting.content import content_of, tensors_by_path
 from actscope.reporting.page import page_of
-from actscope.store.opening import check_output
 from actscope.store.reader import Recording, open_recording
 
 

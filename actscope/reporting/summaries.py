@@ -25,12 +25,14 @@ def summary_rows(statistics: Statistics) -> list[list[str]]:
     whole = summed_up(statistics)
     if not count:
         return [["values", "0"], ["NaN or infinite", f"{whole.not_finite:,}"]]
+    bounded = not np.isnan(whole.saturation)
     return [
         ["mean", number_text(whole.mean)],
         ["standard deviation", number_text(whole.spread)],
         ["least", number_text(whole.minimum)],
         ["greatest", number_text(whole.maximum)],
         ["zeros", f"{whole.zeros:.1%}"],
+        *([["saturation", f"{whole.saturation:.1%}"]] if bounded else []),
         ["NaN or infinite", f"{whole.not_finite:,}"],
         ["values", f"{count:,}"],
     ]

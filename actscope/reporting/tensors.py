@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actscope.axes import shape_text
-from actscope.progress import readable_bytes
+from actscope.listing import size_words
 from actscope.render.layout import Maps, arrange
 from actscope.render.scale import finite_range, scale_for
 from actscope.render.subject import take_sample
@@ -20,6 +20,9 @@ from actscope.statistics import Statistics
 from actscope.store.reader import RecordedLayer
 
 Data = dict[str, Any]
+
+_NOTHING = "There is nothing to draw."
+_NOT_STORED = "Its values were not stored, so there are no pictures of samples."
 
 
 def tensor_data(tensor: RecordedLayer, positions: Sequence[int], most: int) -> Data:
@@ -38,11 +41,12 @@ def tensor_data(tensor: RecordedLayer, positions: Sequence[int], most: int) -> D
         "shape": shape_text(tensor.shape[1:], str(len(tensor))),
         "axes": ", ".join(tensor.dims),
         "dtype": tensor.logical_dtype,
-        "bytes": readable_bytes(tensor.nbytes),
+        "bytes": size_words(tensor),
         "statistics": summary_rows(statistics),
         "histogram": histogram_data(statistics),
         "concerns": [],
         "pictures": [],
+        "without": _NOTHING if tensor.is_stored else _NOT_STORED,
         "top": [],
     }
     if 0 in tensor.shape or not positions:

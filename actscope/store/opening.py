@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from actscope.errors import FormatError, OutputExistsError, ResumeError
+from actscope.errors import FormatError, ResumeError
+from actscope.replacing import check_no_folder, check_output
 from actscope.store import guarded, layout, schema, space
 from actscope.store.checksums import SLOTS, checksum, plan_checksums
 from actscope.store.contiguous import ContiguousRows
@@ -60,26 +61,6 @@ class Target:
     is_new: bool
 
 
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse an output that exists.
-
-    Raises:
-        OutputExistsError: the file exists and `overwrite` is false, or it is a folder.
-    """
-    _check_no_folder(path)
-    if path.exists() and not overwrite:
-        raise OutputExistsError(
-            f"{path} exists: choose another name, or overwrite it (overwrite=True, --overwrite)"
-        )
-
-
-def _check_no_folder(path: Path) -> None:
-    if path.is_dir():
-        raise OutputExistsError(
-            f"{path} is a folder: name a file to write, such as {path / 'run.h5'}"
-        )
-
-
 def check_recording_output(path: Path, *, overwrite: bool) -> int:
     """Refuse an output that exists, unless it is an unfinished recording, which is gone on with.
 
@@ -89,7 +70,7 @@ def check_recording_output(path: Path, *, overwrite: bool) -> int:
     Raises:
         OutputExistsError: another file exists and `overwrite` is false, or it is a folder.
     """
-    _check_no_folder(path)
+    check_no_folder(path)
     unfinished = None if overwrite else _unfinished(path)
     if unfinished is None:
         check_output(path, overwrite=overwrite)

@@ -15,9 +15,9 @@ from actscope.extraction import feed_for, prepare, record_run, warn_of_overflows
 from actscope.objectives import Gradients
 from actscope.planning import Reductions
 from actscope.registry import adapter_for
+from actscope.replacing import check_output
 from actscope.request import DEFAULT_BATCH_SIZE, Request
 from actscope.selection import Selection
-from actscope.store.opening import check_output
 from actscope.store.schema import RecordingPlan
 from actscope.store.writer import Writer
 

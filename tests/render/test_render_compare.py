@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from actscope import render
 from actscope.errors import RenderError
 from actscope.render.comparisons import largest_words
-from rendered import write_arrays
+from rendered import assert_nothing_cut_off, heights_of, write_arrays
 
 random = np.random.default_rng(0)
 A = {
@@ -86,11 +86,29 @@ def test_samples_of_a_training_are_compared_within_their_epoch(tmp_path):
     assert heading_of(figure)[0].startswith("conv · sample 1 · epoch 2")
 
 
+@pytest.mark.parametrize("size", [1e-9, 1e-4, 1.0, 12345.0])
+@pytest.mark.parametrize("shape", [(1, 8, 8, 10), (1, 20, 4, 3), (1, 4, 20, 64), (1, 9, 9, 1)])
+def test_no_panel_is_cut_off_and_all_are_of_one_size(shape, size):
+    a = random.random(shape)
+    figure = render.compare(a, a + size * random.normal(size=shape))
+    assert_nothing_cut_off(figure)
+    sizes = [axes.get_window_extent().size for axes in panels_of(figure)]
+    np.testing.assert_allclose(sizes, sizes[:1] * 3, rtol=1e-6)
+
+
+def test_what_is_not_finite_is_said_though_there_is_much_to_say(tmp_path):
+    values = A["conv"].copy()
+    values[0, 0, 0, 0] = np.nan
+    ids = tuple("long-" * 12 + str(number) for number in range(len(values)))
+    a = write_arrays(tmp_path / "a.h5", {"conv": values}, ids=ids)
+    assert "1 NaN" in heading_of(render.compare(a["conv"], a["conv"]))[-1]
+
+
 def test_bars_share_their_axis(sides):
     a, b = sides
     figure = render.compare(a["dense"], b["dense"])
     first, second, difference = panels_of(figure)
-    heights = [[bar.get_height() for bar in axes.patches] for axes in (first, second, difference)]
+    heights = [heights_of(axes) for axes in (first, second, difference)]
     np.testing.assert_allclose(heights[0], A["dense"][0])
     np.testing.assert_allclose(heights[2], B["dense"][0] - A["dense"][0], rtol=1e-5)
     assert first.get_ylim() == second.get_ylim()

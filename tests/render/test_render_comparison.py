@@ -6,8 +6,8 @@ import actscope
 from actscope import render
 from actscope.comparing.result import Comparison, Similarity
 from actscope.errors import RenderError
-from actscope.render.differences import course
-from actscope.render.scatter import thinned
+from actscope.render.layer_differences import course
+from actscope.render.scatters import thinned
 from comparable import network, record
 
 ODD_NAME = "<script>alert('$x^2$')</script>/" + "very_long_" * 20 + "$\\frac"

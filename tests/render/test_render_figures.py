@@ -5,10 +5,21 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from PIL import Image
 
 from actscope import render
 from actscope.errors import MissingFileError, RenderError
-from rendered import assert_nothing_cut_off, bar_label_of, drawn, image_of, words_of, write_arrays
+from rendered import (
+    assert_nothing_cut_off,
+    assert_numbered,
+    bar_label_of,
+    bars_of,
+    drawn,
+    heights_of,
+    image_of,
+    words_of,
+    write_arrays,
+)
 
 random = np.random.default_rng(0)
 ODD_NAME = "<script>alert('$x^2$')</script>/" + "very_long_" * 20 + "$\\frac"
@@ -52,8 +63,7 @@ def test_a_grid_is_one_image_that_holds_every_channel(recording):
     np.testing.assert_array_equal(packed, expected)
     assert figure.axes[0].images[0].get_clim() == (values.min(), values.max())
     assert figure.axes[0].images[0].get_cmap().name == "viridis"
-    numbers = [text.get_text() for text in figure.axes[0].texts[:-1]]
-    assert numbers == ["0", "1", "2", "3"]
+    assert_numbered(figure, ["0", "1", "2", "3"])
 
 
 def test_the_words_around_a_grid(recording):
@@ -99,7 +109,7 @@ def test_attention_is_a_map_for_each_head(recording):
 
 
 def test_one_value_per_channel_is_drawn_as_a_vector(recording):
-    heights = [bar.get_height() for bar in render.grid(recording["dense"]).axes[0].patches]
+    heights = heights_of(render.grid(recording["dense"]).axes[0])
     np.testing.assert_array_equal(heights, ARRAYS["dense"][0])
 
 
@@ -133,7 +143,7 @@ def test_the_strongest_of_many_channels_keep_their_numbers():
     values = random.random((1, 4, 4, 300))
     figure = render.grid(values)
     kept = np.sort(np.argsort(values[0].mean((0, 1)))[-256:])
-    assert [text.get_text() for text in figure.axes[0].texts[:-1]] == [str(k) for k in kept]
+    assert_numbered(figure, [str(number) for number in kept])
     assert words_of(figure)[1] == "256 strongest of 300 channels of 4×4"
 
 
@@ -229,8 +239,8 @@ def test_bars_have_the_heights_of_the_values(recording):
     figure = render.vector(recording["dense"], "digit-1")
     assert_nothing_cut_off(figure)
     axes, values = figure.axes[0], ARRAYS["dense"][1]
-    np.testing.assert_array_equal([bar.get_height() for bar in axes.patches], values)
-    colours = np.array([bar.get_facecolor() for bar in axes.patches])
+    np.testing.assert_array_equal(heights_of(axes), values)
+    colours = bars_of(axes).get_facecolors()
     assert len(np.unique(colours, axis=0)) == 2
     assert len(np.unique(colours[values < 0], axis=0)) == 1
     assert list(axes.get_xticks()) == list(range(12))
@@ -239,13 +249,15 @@ def test_bars_have_the_heights_of_the_values(recording):
 
 def test_bars_that_are_not_finite_are_crosses():
     figure = render.vector(np.array([[1.0, np.nan, 2.0, np.inf]]))
-    np.testing.assert_array_equal(figure.axes[0].collections[0].get_offsets(), [[1, 0], [3, 0]])
+    crosses = figure.axes[0].collections[-1]
+    np.testing.assert_array_equal(crosses.get_offsets(), [[1, 0], [3, 0]])
+    np.testing.assert_array_equal(heights_of(figure.axes[0]), [1, 0, 2, 0])
     assert words_of(figure)[1] == "4 channels · 1 NaN, 1 inf"
 
 
 def test_bars_take_a_colour_map():
     figure = render.vector(np.array([[0.0, 1.0, 2.0]]), cmap="viridis")
-    colours = [bar.get_facecolor() for bar in figure.axes[0].patches]
+    colours = bars_of(figure.axes[0]).get_facecolors()
     np.testing.assert_allclose(colours, colormaps["viridis"]([0.0, 0.5, 1.0]))
 
 
@@ -255,7 +267,15 @@ def test_many_values_are_the_pixels_of_one_image():
     assert_nothing_cut_off(figure)
     np.testing.assert_array_equal(image_of(figure).ravel()[:601], values[0])
     assert np.isnan(image_of(figure).ravel()[601:]).all()
-    assert len(render.vector(values[:, :512]).axes[0].patches) == 512
+    assert len(heights_of(render.vector(values[:, :512]).axes[0])) == 512
+
+
+def test_a_tile_or_bars_may_be_asked_for():
+    values = random.normal(size=(1, 600))
+    tile = render.vector(values[:, :256], tile=True)
+    np.testing.assert_array_equal(image_of(tile), values[0, :256].reshape(16, 16))
+    assert words_of(tile)[1] == "256 channels, 16 to a row"
+    assert len(heights_of(render.vector(values, tile=False).axes[0])) == 600
 
 
 # ---- heatmap
@@ -390,11 +410,11 @@ def test_a_file_stays_where_writing_fails(recording, tmp_path, monkeypatch):
     path.write_bytes(b"old")
     figure = render.vector(recording["dense"])
 
-    def fail(temporary, **options):
-        temporary.write_bytes(b"half")
+    def fail(image, target, **options):
+        target.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(figure, "savefig", fail)
+    monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(OSError, match="disk full"):
         render.save(figure, path)
     assert path.read_bytes() == b"old"

@@ -103,14 +103,15 @@ def test_every_layer_has_a_card_in_the_order_of_execution(recording):
     figure = render.flow(recording, "digit-1")
     assert len(figure.axes) == 1 + 1 + len(ARRAYS)
     words = page_words(figure)
-    names, shapes = words[:-2:2], words[1:-2:2]
+    names, shapes = words[:-3:2], words[1:-3:2]
     assert names[:2] == ["input_0", "conv"]
     assert names[3:] == list(ARRAYS)[2:]
     assert names[2].startswith("<b>$x^2$") and names[2].endswith("\\frac")
     assert shapes[:2] == ["input 8×8×1", "Conv2D 6×7×5"]
-    assert words[-2:] == [
+    assert words[-3:] == [
         "run · sample 1",
-        "digit-1 · label 11 · 10 layers · of maps the 4 strongest channels",
+        "digit-1 · label 11 · 10 layers · each picture in its own colours",
+        "of maps the 4 strongest channels",
     ]
     assert [text.get_text() for text in figure.axes[7].texts] == ["nothing to draw"]
 

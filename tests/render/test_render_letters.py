@@ -8,12 +8,14 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
 
 from actscope import render
 from actscope.errors import ActscopeWarning
 from actscope.render import letters
 from actscope.render.words import room_of, shorten, wrapped
-from rendered import write_arrays
+from rendered import numbers_of, write_arrays
 
 IDS = ("图像-中文-01", "صورة-٢", "चित्र-३", "plain")
 
@@ -50,6 +52,7 @@ def installed(monkeypatch):
     manager = font_manager.fontManager
     own = [entry for entry in manager.ttflist if "mpl-data" in entry.fname]
     monkeypatch.setattr(manager, "ttflist", own)
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
     forget()
     yield manager
     forget()
@@ -96,7 +99,32 @@ def test_letters_that_an_installed_font_has_are_drawn_in_it(installed, recording
     text = figure.axes[0].texts[-1]
     assert "图像-中文-01" in text.get_text()
     assert text.get_fontfamily()[-1] == "Squares"
-    assert "Squares" not in figure.axes[0].texts[0].get_fontfamily()
+    assert "Squares" not in figure.axes[0].title.get_fontfamily()
+
+
+def test_a_font_installed_after_matplotlib_looked_is_found(
+    installed, recording, tmp_path, monkeypatch
+):
+    make_font(tmp_path / "squares.ttf", "Squares", "图像中文")
+    (tmp_path / "broken.ttf").write_text("no font")
+    found = [str(tmp_path / name) for name in ("broken.ttf", "squares.ttf")]
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = render.grid(recording["conv"], 0)
+    assert figure.axes[0].texts[-1].get_fontfamily()[-1] == "Squares"
+
+
+def test_tile_names_are_drawn_literally_in_their_own_fonts(installed, tmp_path):
+    make_font(tmp_path / "squares.ttf", "Squares", "图像")
+    installed.addfont(tmp_path / "squares.ttf")
+    values = np.random.default_rng(0).random((2, 5, 5, 3)).astype(np.float32)
+    with write_arrays(tmp_path / "run.h5", {"conv": values}, ids=("图像", "$a_1$")) as opened:
+        figure = render.grid(opened["conv"], channel=0)
+    squares, mathematics = numbers_of(figure).get_paths()
+    assert list(squares.codes).count(Path.MOVETO) == 2
+    literally = TextPath((0, 0), r"\$a_1\$", size=6).vertices
+    np.testing.assert_allclose(mathematics.vertices, literally)
 
 
 def test_ticks_find_their_fonts_too(installed, tmp_path):

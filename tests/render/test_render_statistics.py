@@ -140,6 +140,7 @@ def test_the_axis_is_logarithmic_where_layers_differ_much():
     assert linear_below(ones, 2 * ones) is None
     assert linear_below(np.array([1.0, 10, 1000]), np.array([2.0, 20, 2000])) == 10
     assert linear_below(np.array([np.nan, 0.0]), np.array([np.nan, 0.0])) is None
+    assert linear_below(np.array([40.0, 50, 0.1]), np.array([100.0, 120, 1])) is None
 
 
 def test_few_powers_of_ten():

@@ -5,7 +5,7 @@ import pytest
 
 from actscope import render
 from actscope.errors import RenderError
-from actscope.render.attentions import token_ticks
+from actscope.render.attentions import token_numbers, token_ticks
 from actscope.render.choice import choose_channels
 from actscope.render.layout import arrange, mosaic
 from actscope.render.one_channel import tile_names
@@ -13,6 +13,7 @@ from actscope.render.several import find_samples
 from actscope.render.sheets import plan_sheet
 from rendered import (
     assert_nothing_cut_off,
+    assert_numbered,
     bar_label_of,
     image_of,
     tiles_of,
@@ -118,15 +119,14 @@ def test_one_channel_of_many_samples(recording):
     assert_nothing_cut_off(figure)
     expected = ARRAYS["conv"][[3, 0, 1, 4], ..., 3]
     np.testing.assert_array_equal(tiles_of(figure, (6, 7)), expected)
-    names = [text.get_text() for text in figure.axes[0].texts[:-1]]
-    assert names == ["digit-3", "digit-0", "digit-1", "digit-4"]
+    assert_numbered(figure, ["digit-3", "digit-0", "digit-1", "digit-4"])
     assert words_of(figure) == ("conv · channel 3", "Conv2D · 4 samples of 6×7")
     assert figure.axes[0].images[0].get_clim() == pytest.approx((expected.min(), expected.max()))
 
 
 def test_samples_without_ids_are_numbered():
     figure = render.grid(ARRAYS["conv"], channel=1)
-    assert [text.get_text() for text in figure.axes[0].texts[:-1]] == ["0", "1", "2", "3", "4"]
+    assert_numbered(figure, ["0", "1", "2", "3", "4"])
     sixteen = render.grid(random.random((40, 3, 3, 2)), channel=1)
     assert "16 samples" in words_of(sixteen)[1]
 
@@ -233,7 +233,7 @@ def test_one_head_or_their_mean_is_drawn_large(recording):
     assert "head 2 of 3 heads" in words_of(one)[1]
     mean = render.attention(recording["weights"], merge="mean")
     np.testing.assert_allclose(image_of(mean), ARRAYS["weights"][0].mean(0), rtol=1e-6)
-    assert bar_label_of(mean) == "mean activation over heads"
+    assert bar_label_of(mean) == "mean attention over heads"
 
 
 def test_tokens_name_the_axis_that_has_as_many(recording):
@@ -242,6 +242,28 @@ def test_tokens_name_the_axis_that_has_as_many(recording):
     assert "a" not in [label.get_text() for label in figure.axes[0].get_yticklabels()]
     with pytest.raises(RenderError, match="5 tokens were given, but 'cross' has 4 queries and 6"):
         render.attention(recording["cross"], tokens=list("abcde"))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_the_numbers_of_stored_tokens_stand_on_the_axes(tmp_path, dtype):
+    scores = {"scores": random.random((2, 1, 4, 6)).astype(np.float32)}
+    axes = {"scores": ("head", "query", "key")}
+    series = random.random((2, 6)).astype(np.float32)
+    tokens = np.array([[5, 0, 7, 3, 101, 9], [1, 2, 3, 4, 5, 6]], dtype)
+    with write_arrays(tmp_path / "run.h5", scores, axes, inputs=(series, tokens)) as opened:
+        figure = render.attention(opened["scores"], 0)
+        given = render.attention(opened["scores"], 0, tokens=list("abcd"))
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["5", "0", "7", "3", "101", "9"]
+    assert [label.get_text() for label in given.axes[0].get_yticklabels()] == list("abcd")
+
+
+def test_other_inputs_are_no_tokens(tmp_path):
+    scores = {"scores": random.random((1, 1, 4, 4)).astype(np.float32)}
+    axes = {"scores": ("head", "query", "key")}
+    others = np.array([[-1, 1, 2, 3]], np.int32), np.zeros((1, 5), np.int32)
+    with write_arrays(tmp_path / "run.h5", scores, axes, inputs=others) as opened:
+        assert token_numbers(opened["scores"], 0, (4, 4)) is None
 
 
 def test_of_many_tokens_every_so_many_are_named():
@@ -290,7 +312,7 @@ def test_a_volume_is_a_tile_for_each_z(recording, layer):
     figure = render.volume(recording[layer], 1, channel=1, columns=3)
     assert_nothing_cut_off(figure)
     np.testing.assert_array_equal(tiles_of(figure, (6, 7)), channels_last[1, ..., 1])
-    assert [text.get_text() for text in figure.axes[0].texts[:-1]] == ["z 0", "z 1", "z 2"]
+    assert_numbered(figure, ["z 0", "z 1", "z 2"])
     assert bar_label_of(figure) == "activation of channel 1"
     assert "3 slices of 6×7, 2 channels" in words_of(figure)[1]
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actscope.render.subject import Subject
-from actscope.render.words import details, not_finite_words, shorten, title, wrapped
+from actscope.render.words import details, not_finite_words, room_of, shorten, title, wrapped
 
 SUBJECT = Subject(
     np.array([1, np.nan, np.inf, -np.inf]), ("channel",), 3, "conv", "Conv2D", "a", "7"
@@ -29,10 +29,16 @@ def test_details_say_all_that_is_known():
 @given(st.text(), st.integers(3, 40))
 def test_shortened_texts_fit_on_one_printable_line(text, width):
     short = shorten(text, width)
-    assert len(short) <= max(width, 3)
+    assert room_of(short) <= width
     assert short.isprintable()
-    if len(text) <= width and text.isprintable():
+    if len(text) <= width and room_of(text) <= width and text.isprintable():
         assert short == text
+
+
+def test_marks_without_end_are_cut_though_they_take_no_room():
+    marked = "a" + "\N{COMBINING ACUTE ACCENT}" * 100_000
+    assert len(shorten(marked, 20)) <= 81
+    assert shorten(marked, 20).startswith("a\N{COMBINING ACUTE ACCENT}")
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=12)), st.integers(12, 40))

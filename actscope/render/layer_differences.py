@@ -10,11 +10,12 @@ from matplotlib.figure import Figure, SubFigure
 
 from actscope.comparing.result import Comparison, LayerDifference
 from actscope.errors import RenderError
+from actscope.plurals import counted
 from actscope.render import draw
 from actscope.render.canvas import BESIDE_BARS, prepare
 from actscope.render.labels import NAME_SIZE, name_ticks, plain_title
 from actscope.render.letters import literal
-from actscope.render.words import counted, shorten
+from actscope.render.words import shorten
 
 _HEIGHT = 3.6
 _WIDTHS = (5.6, 15.0)

@@ -5,12 +5,12 @@ import numpy.typing as npt
 from matplotlib.figure import Figure, SubFigure
 
 from actscope.errors import RenderError
+from actscope.plurals import counted
 from actscope.render import draw
 from actscope.render.canvas import BESIDE_BARS, prepare
 from actscope.render.labels import plain_title
 from actscope.render.scale import finite_range
 from actscope.render.subject import Layer, Values, as_numbers
-from actscope.render.words import counted
 from actscope.store.reader import RecordedTensor
 
 _SIDE = 3.4
