@@ -1,4 +1,4 @@
-"""Finds the batch size that runs fastest and fits, by trying a few."""
+"""Finds a batch size: one that suits a model's layers, or the fastest, by trying a few."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +9,16 @@ from actscope.errors import ModelError
 from actscope.protocol import Array, Step
 
 AUTO = "auto"
+
+DEFAULT_BATCH_SIZE = 32
+"""As Keras has it."""
+
+LARGEST_SUITED = 1024
+"""From here on what each operation costs to start hardly counts."""
+
+BYTES_OF_LAYERS = 32 * 2**20
+"""What all layers return for a batch: about as much as a processor's cache holds."""
+
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 WORTH_IT = 1.05
 """How much faster a larger batch must be to be taken."""
@@ -17,6 +27,15 @@ BYTES_PER_BATCH = 512 * 2**20
 """Larger batches are not tried: several are in memory at a time."""
 
 _PASSES = 3
+
+
+def suited(bytes_per_sample: int) -> int:
+    """The batch size for a model all of whose layers return so many bytes for a sample.
+
+    A power of two, which follows from the model alone: a run that broke off goes on with the same.
+    """
+    samples = BYTES_OF_LAYERS // max(1, bytes_per_sample)
+    return min(LARGEST_SUITED, max(DEFAULT_BATCH_SIZE, 1 << max(0, samples.bit_length() - 1)))
 
 
 def fastest(

@@ -161,9 +161,8 @@ def _json(data: Any) -> str:
 )
 @click.option(
     "--batch-size",
-    default="32",
-    show_default=True,
-    help="Samples per batch; auto tries a few and takes the fastest that fits.",
+    help="Samples per batch; by default 32, up to 1,024 where the model's layers are small; auto "
+    "tries a few and takes the fastest that fits.",
 )
 @click.option("--samples", type=int, help="How many samples to record; by default all.")
 @click.option(
@@ -199,7 +198,7 @@ def extract(
     patterns: tuple[str, ...],
     reductions: tuple[str, ...],
     gradients: str | None,
-    batch_size: str,
+    batch_size: str | None,
     backend: str | None,
     **options: Any,
 ) -> None:
@@ -230,7 +229,7 @@ def extract(
         "layers": list(patterns) or None,
         "reduce": _reductions(reductions),
         "gradients": _gradients(gradients, source.labels),
-        "batch_size": int(batch_size) if batch_size.isdigit() else batch_size,
+        "batch_size": int(batch_size) if batch_size and batch_size.isdigit() else batch_size,
         "ids": source.ids or None,
         "labels": source.labels,
     }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actscope.batching import AUTO, fastest
+from actscope.batching import AUTO, fastest, suited
 from actscope.errors import ActscopeWarning, DataError
 from actscope.feed import Feed, check_inputs, open_feed
 from actscope.objectives import Gradients, objective_of, with_targets
@@ -23,13 +23,14 @@ from actscope.protocol import (
     InputInfo,
     Inputs,
     Step,
+    Trace,
     Wanted,
     fixed_batch,
     input_names,
 )
 from actscope.provenance import describe
 from actscope.registry import adapter_for
-from actscope.request import DEFAULT_BATCH_SIZE, Request, requested
+from actscope.request import Request, requested
 from actscope.selection import Selection, select
 from actscope.store import schema
 from actscope.store.chunking import SAMPLE, stored_as
@@ -70,7 +71,7 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
     dtype: str | None = None,
     gradients: Gradients = None,
     y: Any = None,
-    batch_size: int | str = DEFAULT_BATCH_SIZE,
+    batch_size: int | str | None = None,
     samples: int | None = None,
     ids: Sequence[str] | None = None,
     labels: npt.ArrayLike | None = None,
@@ -112,8 +113,9 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
             model's outputs (and `y`, where given) that returns one number per sample. Each
             sample's row is the gradient of its own number, whatever the batch size.
         y: what the loss or the function gets besides the outputs.
-        batch_size: samples per batch; `"auto"` tries a few and takes the fastest that fits. A model
-            that fixes its batch size keeps its own.
+        batch_size: samples per batch; by default 32, and up to 1,024 where the model's layers are
+            small; `"auto"` tries a few and takes the fastest that fits. A model that fixes its
+            batch size keeps its own.
         samples: how many samples to record; by default all. A `tf.data.Dataset` without it is
             read once more, to count; of an iterable that cannot tell, such as a generator, all is
             recorded until it ends, in chunks.
@@ -149,8 +151,9 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
         DiskFullError: the disk has no room; known before anything is computed.
     """
     path = Path(path)
-    if check_recording_output(path, overwrite=overwrite) and batch_size == AUTO:
-        batch_size = int(open_recording(path).provenance.get("batch-size", DEFAULT_BATCH_SIZE))
+    if check_recording_output(path, overwrite=overwrite) and batch_size in (None, AUTO):
+        found = open_recording(path).provenance.get("batch-size")
+        batch_size = batch_size if found is None else int(found)
     request = requested(
         layers=layers,
         reduce=reduce,
@@ -216,7 +219,7 @@ def prepare(adapter: Adapter, model: Any, feed: Feed, request: Request) -> Run:
     targets = objective.targets.arrays if objective and objective.targets else ()
     batch_size, step = _step(
         lambda size: trace.compile(wanted, size, objective),
-        request.batch_size,
+        suited(_bytes_of_all(trace)) if request.batch_size is None else request.batch_size,
         [*feed.example.arrays, *(array[: len(feed.example)] for array in targets)],
         feed.samples,
         fixed_batch(declared),
@@ -287,6 +290,10 @@ def _inputs_to_store(
         activations = sum(tensor.stored.bytes_per_sample for tensor in wanted)
         asked = sum(tensor.bytes_per_sample for tensor in tensors) <= activations
     return tensors if asked else []
+
+
+def _bytes_of_all(trace: Trace) -> int:
+    return sum(layer.bytes_per_sample for layer in trace.layers)
 
 
 def _step(

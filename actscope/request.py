@@ -14,8 +14,6 @@ from actscope.planning import Reductions
 from actscope.selection import Selection
 from actscope.store.chunking import SAMPLE
 
-DEFAULT_BATCH_SIZE = 32
-
 
 @dataclass(frozen=True)
 class Request:
@@ -26,7 +24,7 @@ class Request:
     dtype: str | None = None
     gradients: Gradients = None
     y: Any = None
-    batch_size: int | str = DEFAULT_BATCH_SIZE
+    batch_size: int | str | None = None
     ids: Sequence[str] | None = None
     labels: npt.ArrayLike | None = None
     store_inputs: bool | None = None

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from actscope.batching import DEFAULT_BATCH_SIZE
 from actscope.extraction import feed_for
 from actscope.objectives import packed_targets, with_targets
 from actscope.protocol import Array, Inputs
 from actscope.registry import adapter_for
-from actscope.request import DEFAULT_BATCH_SIZE
 
 
 def weight_gradients(

@@ -27,7 +27,6 @@ if __package__:
 else:  # in Keract's environment, where actscope is not installed
     from keract_models import MODELS  # type: ignore
 
-BATCH_SIZE = 512
 SAMPLES = 60_000
 KERACT = "Keract 4.5.2 and h5py"
 GOALS = {"TensorFlow": 5.0, "JAX": 4.0, "PyTorch": 3.0}
@@ -63,7 +62,7 @@ def actscope_run(samples: int, folder: str) -> tuple[float, float]:
     model, data = MODELS["convnet"](keras), images(samples)
     with new_file(folder) as path:
         start = time.perf_counter()
-        actscope.extract(model, data, path, batch_size=BATCH_SIZE, store_inputs=False)
+        actscope.extract(model, data, path, store_inputs=False)
         return time.perf_counter() - start, peak_gigabytes()
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import actscope
 import numpy_model
-from actscope.batching import fastest, is_out_of_memory
+from actscope.batching import fastest, is_out_of_memory, suited
 from actscope.errors import DataError, ModelError
 from actscope.protocol import Fetched
 
@@ -86,3 +86,36 @@ def test_the_size_is_remembered_and_a_resume_keeps_it(tmp_path):
     np.testing.assert_array_equal(finished["scaled"][:], whole["scaled"][:])
     with pytest.raises(DataError, match="'auto'"):
         numpy_model.extract(numpy_model.Model(), data, tmp_path / "c.h5", batch_size="most")
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_sample", "size"),
+    [
+        (0, 1024),
+        (4, 1024),
+        (32_768, 1024),
+        (32_769, 512),
+        (2**20, 32),
+        (2**20 + 1, 32),
+        (2**40, 32),
+    ],
+)
+def test_small_layers_take_more_samples_at_a_time(bytes_per_sample, size):
+    assert suited(bytes_per_sample) == size
+
+
+def test_by_default_the_model_decides_and_a_resume_keeps_the_size(tmp_path):
+    data = numpy_model.rows(3000)
+    by_default = {"batch_size": None}
+    for number, layers in enumerate(["all", "sum"]):  # all of its layers count
+        path, words = tmp_path / f"{number}.h5", {"layers": layers, **by_default}
+        found = numpy_model.extract(numpy_model.Model(), data, path, **words)
+        assert found.provenance["batch-size"] == 1024
+    few = numpy_model.extract(numpy_model.Model(), data[:5], tmp_path / "few.h5", **by_default)
+    assert few.provenance["batch-size"] == 5
+    path = tmp_path / "resumed.h5"
+    with pytest.raises(ModelError):
+        numpy_model.extract(numpy_model.Model(fail_at=3), data, path, batch_size=16)
+    finished = numpy_model.extract(numpy_model.Model(), data, path, **by_default)
+    assert finished.provenance["batch-size"] == 16
+    np.testing.assert_array_equal(finished["sum"][:], found["sum"][:])

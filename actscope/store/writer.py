@@ -225,4 +225,3 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-

@@ -16,7 +16,7 @@ from actscope.objectives import Gradients
 from actscope.planning import Reductions
 from actscope.registry import adapter_for
 from actscope.replacing import check_output
-from actscope.request import DEFAULT_BATCH_SIZE, Request
+from actscope.request import Request
 from actscope.selection import Selection
 from actscope.store.schema import RecordingPlan
 from actscope.store.writer import Writer
@@ -41,7 +41,7 @@ class Record(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no typ
         dtype: str | None = None,
         gradients: Gradients = None,
         y: Any = None,
-        batch_size: int | str = DEFAULT_BATCH_SIZE,
+        batch_size: int | str | None = None,
         ids: Sequence[str] | None = None,
         labels: npt.ArrayLike | None = None,
         store_inputs: bool | None = None,
@@ -58,7 +58,7 @@ class Record(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no typ
             dtype: what to cast them to.
             gradients: what to record the gradients of.
             y: what the loss or the function gets besides the outputs.
-            batch_size: samples per batch.
+            batch_size: samples per batch; by default as many as suit the layers' sizes.
             ids: a name for each sample.
             labels: a number or text for each sample.
             store_inputs: whether to keep the inputs, once per epoch.
