@@ -19,6 +19,7 @@ from actscope.render.layout import arrange
 from actscope.render.scale import Scale, scale_for
 from actscope.render.sheets import Sheet, default_colours, draw_tiles, plan_sheet
 from actscope.render.subject import Layer, Subject, take_sample
+from actscope.render.surface import Surface, surface_of
 from actscope.render.words import shorten
 from actscope.store.reader import RecordedTensor
 
@@ -31,7 +32,7 @@ _AXES = ("query", "key")
 _NO_TOKENS = ("mask", "segment", "position")
 
 
-def attention(
+def attention(  # noqa: PLR0913
     layer: Layer,
     sample: int | str = 0,
     *,
@@ -40,6 +41,7 @@ def attention(
     tokens: Sequence[str] | None = None,
     cmap: str | Colormap | None = None,
     columns: int | None = None,
+    ax: Axes | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw the attention of one sample: queries down, keys to the right, a tile for each head.
@@ -61,6 +63,7 @@ def attention(
         cmap: a colour map of matplotlib; by default viridis, or RdBu_r around zero where there are
             clearly values on both sides.
         columns: tiles in a row; by default such that the picture is nearly square.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -70,6 +73,7 @@ def attention(
         RenderError: there is no such sample, head, merging or colour map, the layer has other
             axes, or the number of tokens is neither that of the queries nor that of the keys.
     """
+    surface = surface_of(ax, figure)
     subject = _as_attention(take_sample(layer, sample), layer)
     maps = arrange(subject.values, subject.axes)
     heat = choose(maps, merge, head, subject.name, subject.quantity)
@@ -78,7 +82,7 @@ def attention(
     texts = _texts(tokens, heat, subject)
     scale = _from_zero(scale_for(heat.maps))
     paint = Paint(scale, draw.colour_map(cmap or default_colours(scale)))
-    return _draw(subject, heat, texts, paint, columns, figure)
+    return _draw(subject, heat, texts, paint, columns, surface)
 
 
 def _as_attention(subject: Subject, layer: Layer) -> Subject:
@@ -140,16 +144,16 @@ def _draw(
     texts: tuple[list[str], list[str]],
     paint: Paint,
     columns: int | None,
-    figure: Figure | SubFigure | None,
+    surface: Surface | None,
 ) -> Figure:
     single = len(heat.maps) == 1
     wanted = _INCHES_PER_TOKEN * max(map(len, texts))
     sheet = plan_sheet(
-        heat.maps.shape, columns, figure, max(wanted, _LEAST_INCHES) if single else wanted
+        heat.maps.shape, columns, surface, max(wanted, _LEAST_INCHES) if single else wanted
     )
     down, right = token_ticks(heat.maps.shape, sheet)
     queries, keys = _in_room(texts[0], down, single), _in_room(texts[1], right, single)
-    canvas = prepare(sheet.size, figure, _beside(queries, keys))
+    canvas = prepare(sheet.size, surface, _beside(queries, keys))
     axes = canvas.map_axes()
     draw_tiles(axes, canvas, sheet, heat.maps, paint, heat.numbers)
     if single:

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from actscope.render.fitting import FittedLayout
+from actscope.render.surface import Surface, laid_out, room_on
 
 RESOLUTION = 150
 """Dots per inch of what is drawn and saved."""
@@ -100,7 +101,7 @@ class Canvas:
 
 
 def picture_size(
-    aspect: float, tiles: int, figure: Figure | SubFigure | None, least: float = 0.0
+    aspect: float, tiles: int, surface: Surface | None, least: float = 0.0
 ) -> tuple[float, float]:
     """Width and height in inches for a picture of `tiles` tiles that is to have `aspect`.
 
@@ -108,12 +109,12 @@ def picture_size(
     figure the longer side has `least` inches at least.
     """
     aspect = min(max(aspect, 1 / _THINNEST), _THINNEST)
-    if figure is None:
+    if surface is None:
         side = min(max(_INCHES_PER_TILE * tiles**0.5, _SMALLEST, _LOWEST * aspect), _LARGEST)
         side = max(side, least)
         room = (side, side)
     else:
-        width, height = figure.bbox.width / figure.dpi, figure.bbox.height / figure.dpi
+        width, height = room_on(surface)
         room = (max(0.5, width - BESIDE_MAPS[0]), max(0.5, height - BESIDE_STEPS[1]))
     width = min(room[0], room[1] * aspect)
     return width, width / aspect
@@ -121,18 +122,18 @@ def picture_size(
 
 def prepare(
     size: tuple[float, float],
-    figure: Figure | SubFigure | None,
+    surface: Surface | None,
     beside: tuple[float, float] = BESIDE_MAPS,
 ) -> Canvas:
-    """A canvas for a picture of `size` inches, on `figure` or on a new one.
+    """A canvas for a picture of `size` inches, on `surface` or on a new figure.
 
     A figure without a layout engine gets one that cuts nothing off.
     """
     width, height = size
-    own = figure is None
-    if figure is None:
+    figure: Figure | SubFigure
+    if surface is None:
         whole = (max(width + beside[0], _NARROWEST), height + beside[1])
         figure = Figure(figsize=whole, dpi=RESOLUTION, layout=FittedLayout())
-    elif isinstance(figure, Figure) and figure.get_layout_engine() is None:
-        figure.set_layout_engine(FittedLayout())
-    return Canvas(figure, width, height, own)
+    else:
+        figure = laid_out(surface)
+    return Canvas(figure, width, height, surface is None)

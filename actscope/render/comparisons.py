@@ -19,6 +19,7 @@ from actscope.render.scale import Scale, apart, finite_range, scale_for
 from actscope.render.sequences import draw_rows
 from actscope.render.sheets import default_colours, draw_sheet, plan_sheet
 from actscope.render.subject import Layer, Subject, Values, take_sample
+from actscope.render.surface import Surface, surface_of
 from actscope.render.vectors import MOST_BARS
 from actscope.render.words import details, maps_words, sample_words, shorten, titled
 from actscope.store.reader import RecordedTensor
@@ -41,6 +42,7 @@ def compare(
     scale: str = "auto",
     cmap: str | Colormap | None = None,
     columns: int | None = None,
+    ax: Axes | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw one sample of a layer in two recordings side by side, and their difference `b - a`.
@@ -61,6 +63,7 @@ def compare(
         cmap: of the first two: a colour map of matplotlib; by default RdBu_r where symmetric, else
             viridis.
         columns: tiles in a row; by default such that each picture is nearly square.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -70,6 +73,7 @@ def compare(
         RenderError: there is no such sample in one of them, no such scale or colour map, or the
             shapes or axes differ.
     """
+    surface = surface_of(ax, figure)
     if scale == "channel":
         raise RenderError("scale='channel' has no common scale for both: use shared or symmetric")
     first = take_sample(layer_a, sample)
@@ -79,7 +83,7 @@ def compare(
     reach = scale_for(np.stack([first.values, second.values]), scale)
     paint = Paint(reach, colour_map(cmap or default_colours(reach)))
     shown = _shown(both)
-    whole = _panels(shown[0], columns, figure)
+    whole = _panels(shown[0], columns, surface)
     names = (*_file_names(layer_a, layer_b), "b − a")
     quantities = (first.quantity, first.quantity, "difference")
     for maps, painted, words, panel in zip(
@@ -130,15 +134,15 @@ def _shown(both: Sequence[Maps]) -> tuple[Maps, Maps, Maps]:
     return first, second, replace(first, values=apart(first.values, second.values))
 
 
-def _panels(maps: Maps, columns: int | None, figure: Figure | SubFigure | None) -> HeadedFigure:
+def _panels(maps: Maps, columns: int | None, surface: Surface | None) -> HeadedFigure:
     """Three panels beside each other; bars, and many steps, stand one below the other."""
     if _are_bars(maps) or (_are_steps(maps) and maps.values.shape[-1] > _WIDE * len(maps.values)):
-        return headed(_WIDE_PANEL, (3, 1), figure)
+        return headed(_WIDE_PANEL, (3, 1), surface)
     width, height = plan_sheet(maps.tiles.shape, columns, None).size
     if _are_steps(maps):
         width = height
     size = (_SIDE + _BESIDE[0], _SIDE * height / max(width, height) + _BESIDE[1])
-    return headed(size, (1, 3), figure)
+    return headed(size, (1, 3), surface)
 
 
 def _are_bars(maps: Maps) -> bool:

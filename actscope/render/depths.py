@@ -14,6 +14,7 @@ from actscope.render import draw
 from actscope.render.canvas import prepare
 from actscope.render.labels import NAME_SIZE, name_ticks
 from actscope.render.summary import Summary, summaries_of
+from actscope.render.surface import surface_of
 from actscope.render.ticks import powers_as_ticks
 from actscope.render.words import shorten, wrapped
 from actscope.store.reader import Recording
@@ -35,7 +36,12 @@ _SHARES = (
 )
 
 
-def statistics(recording: Recording, *, figure: Figure | SubFigure | None = None) -> Figure:
+def statistics(
+    recording: Recording,
+    *,
+    ax: Axes | None = None,
+    figure: Figure | SubFigure | None = None,
+) -> Figure:
     """Draw what becomes of the values through the depth of a model: where it dies or explodes.
 
     The layers run to the right in the order of execution. Above are the mean of each layer, the
@@ -48,6 +54,7 @@ def statistics(recording: Recording, *, figure: Figure | SubFigure | None = None
 
     Args:
         recording: an open recording.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -56,9 +63,10 @@ def statistics(recording: Recording, *, figure: Figure | SubFigure | None = None
     Raises:
         RenderError: the recording has no layers.
     """
+    surface = surface_of(ax, figure)
     found = summaries_of(recording)
     width = min(max(_WIDTHS[0], _INCHES_PER_LAYER * len(found)), _WIDTHS[1])
-    canvas = prepare((width, _HEIGHT), figure, _BESIDE)
+    canvas = prepare((width, _HEIGHT), surface, _BESIDE)
     panels = canvas.figure.add_gridspec(2, 1, height_ratios=_PANELS)
     above = canvas.figure.add_subplot(panels[0])
     below = canvas.figure.add_subplot(panels[1], sharex=above)

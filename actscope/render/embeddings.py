@@ -20,6 +20,7 @@ from actscope.render.letters import literal
 from actscope.render.principal import Components, Floats, features_of, principal_components
 from actscope.render.scale import scale_for
 from actscope.render.subject import Layer, Named, as_numbers
+from actscope.render.surface import surface_of
 from actscope.render.words import shorten, wrapped
 from actscope.store.reader import RecordedLayer, RecordedTensor
 
@@ -65,6 +66,7 @@ def embedding(
     *,
     labels: npt.ArrayLike | None = None,
     features: str = "flatten",
+    ax: Axes | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw a map on which samples are near each other that a layer sees alike.
@@ -79,6 +81,7 @@ def embedding(
         labels: one for each sample of the layer, `(N,)`; by default the recorded ones. Up to 20
             different ones that are no fractions have a colour each, other numbers a colour scale.
         features: `"flatten"` compares all values, `"mean"` each channel's mean over its positions.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -88,6 +91,7 @@ def embedding(
         RenderError: there is no such method, or it is not installed; the labels are not as many as
             the samples; or these are under 3, or all equal.
     """
+    surface = surface_of(ax, figure)
     if method not in _METHODS:
         raise RenderError(f"no method {method!r}: {nearest(str(method), _METHODS)}")
     samples = _take(layer, labels)
@@ -95,7 +99,7 @@ def embedding(
     found = principal_components(pieces, len(samples.rows), _COMPONENTS_BEFORE)
     name, place = _METHODS[method]
     points = place(found)
-    canvas = prepare(picture_size(1.0, _TILES, figure), figure, _BESIDE)
+    canvas = prepare(picture_size(1.0, _TILES, surface), surface, _BESIDE)
     axes = canvas.axes()
     axes.set_box_aspect(1)
     known = None if samples.labels is None else samples.labels[found.kept]

@@ -20,8 +20,8 @@ class FittedLayout(LayoutEngine):
 
     matplotlib's constrained layout takes the room around axes from where they would be without
     their proportions, so that a colour bar beside a picture of given proportions may be cut off;
-    figures with several axes beside each other are left to it all the same. Panels of one size
-    have the same room around their pictures, so that these are of one size too.
+    figures with axes beside other axes or subfigures are left to it all the same. Panels of one
+    size have the same room around their pictures, so that these are of one size too.
     """
 
     _adjust_compatible = False
@@ -30,7 +30,7 @@ class FittedLayout(LayoutEngine):
     def execute(self, fig: Figure) -> None:
         """Give the axes of `fig` their places."""
         parts = [part for part in _parts(fig) if _own_axes(part)]
-        if any(len(_own_axes(part)) > 1 for part in parts):
+        if any(len(_own_axes(part)) > 1 or part.subfigs for part in parts):
             ConstrainedLayoutEngine().execute(fig)
             return
         for _ in range(_PASSES):  # other ticks may fit into the room that the first one leaves

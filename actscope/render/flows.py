@@ -21,6 +21,7 @@ from actscope.render.miniatures import (
 )
 from actscope.render.pathway import Pathway, Point, lay_out, thinned
 from actscope.render.subject import as_numbers, find_sample, take_sample
+from actscope.render.surface import part_for, surface_of
 from actscope.render.words import shorten, titled, wrapped
 from actscope.store.reader import RecordedLayer, RecordedTensor, Recording
 
@@ -40,7 +41,11 @@ _TITLE_LETTERS_PER_INCH = 11
 
 
 def flow(
-    recording: Recording, sample: int | str = 0, *, figure: Figure | SubFigure | None = None
+    recording: Recording,
+    sample: int | str = 0,
+    *,
+    ax: Axes | None = None,
+    figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw what every recorded layer computed for one sample, in the order of execution.
 
@@ -54,6 +59,7 @@ def flow(
     Args:
         recording: an opened recording.
         sample: its position, negative from the end, or its id.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -62,15 +68,15 @@ def flow(
     Raises:
         RenderError: there is no such sample, or there are no layers.
     """
+    surface = surface_of(ax, figure)
     position = find_sample(sample, recording.samples, recording.ids, recording.path.name)
     inputs, layers = recording.inputs, layers_in_order(recording)
     if not layers:
         raise RenderError(f"{recording.path.name} has no layers to draw")
     shown = thinned(len(layers), pathway.MOST_CARDS - len(inputs))
     way = lay_out(len(inputs) + len(shown))
-    if figure is None:
-        figure = Figure(way.size, dpi=RESOLUTION)
-    page = _page(figure, way)
+    whole = Figure(way.size, dpi=RESOLUTION) if surface is None else part_for(surface)
+    page = _page(whole, way)
     for corner, tensor in zip(way.corners, inputs, strict=False):
         _draw_input_card(page, way, corner, tensor, position)
     for corner, number in zip(way.corners[len(inputs) :], shown, strict=True):
@@ -78,7 +84,7 @@ def flow(
     for points in way.lines:
         page.add_patch(_arrow(points))
     _draw_heading(page, way, recording, position, _layers_words(layers, len(shown)))
-    return figure.figure
+    return whole.figure
 
 
 def layers_in_order(recording: Recording) -> list[RecordedLayer]:

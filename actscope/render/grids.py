@@ -1,5 +1,6 @@
 """Draws all channels of a layer for one sample, in one picture."""
 
+from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 
@@ -14,6 +15,7 @@ from actscope.render.sequences import draw_sequence
 from actscope.render.several import Samples
 from actscope.render.sheets import draw_sheet
 from actscope.render.subject import Layer, Subject, take_sample
+from actscope.render.surface import surface_of
 from actscope.render.vectors import draw_vector
 
 MOST_SAMPLES = 16
@@ -31,6 +33,7 @@ def grid(  # noqa: PLR0913
     scale: str | Scale = "auto",
     cmap: str | Colormap | None = None,
     columns: int | None = None,
+    ax: Axes | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw all channels of one sample as the tiles of one picture, or one channel of many samples.
@@ -55,6 +58,7 @@ def grid(  # noqa: PLR0913
             as it is.
         cmap: a colour map of matplotlib; by default RdBu_r where symmetric, else viridis.
         columns: tiles in a row; by default such that the picture is nearly square.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -64,7 +68,8 @@ def grid(  # noqa: PLR0913
         RenderError: there is no such sample, channel, page, scale or colour map, no value to draw,
             or `sort` or `page` for what is not drawn as tiles.
     """
-    look = Look(scale, cmap, columns, figure)
+    surface = surface_of(ax, figure)
+    look = Look(scale, cmap, columns, surface)
     if channel is not None:
         _refuse_order("one channel of many samples", sort=sort, page=page)
         return draw_channel(layer, channel, MOST_SAMPLES if samples is None else samples, look)
@@ -80,7 +85,7 @@ def grid(  # noqa: PLR0913
     if maps.values[0].size == 1:
         painted(maps, look)  # what was asked for wrongly is wrong for bars too
         given = scale if isinstance(scale, Scale) else None
-        return draw_vector(subject, cmap, figure, given)
+        return draw_vector(subject, cmap, surface, given)
     return draw_sequence(subject, maps, look)
 
 
@@ -94,7 +99,7 @@ def _draw_maps(subject: Subject, choice: Choice, look: Look) -> Figure:
     shown, paint = painted(choice.maps, look)
     label = bar_label(paint.scale, shown.noun, subject.quantity)
     axes, canvas, sheet = draw_sheet(
-        shown.tiles, paint, shown.labels, label, look.columns, look.figure
+        shown.tiles, paint, shown.labels, label, look.columns, look.surface
     )
     notes = (*choice.note, scale_words(paint.scale, shown.noun))
     draw.draw_heading(axes, canvas, subject, choice.words, notes, sheet.lift)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure, SubFigure
 from actscope.render.canvas import RESOLUTION
 from actscope.render.fitting import FittedLayout
 from actscope.render.letters import literal
+from actscope.render.surface import Surface, laid_out
 
 _HEADING = 0.66
 _LEFT = 0.07
@@ -49,18 +50,19 @@ class HeadedFigure:
 
 
 def headed(
-    panel: tuple[float, float], shape: tuple[int, int], figure: Figure | SubFigure | None
+    panel: tuple[float, float], shape: tuple[int, int], surface: Surface | None
 ) -> HeadedFigure:
     """Panels of `panel` inches in `shape` rows and columns, on a new figure.
 
     A given figure keeps its size, and its panels share what the heading leaves.
     """
     rows, columns = shape
-    if figure is None:
+    figure: Figure | SubFigure
+    if surface is None:
         size = (panel[0] * columns, panel[1] * rows + _HEADING)
         figure = Figure(figsize=size, dpi=RESOLUTION, layout=FittedLayout())
-    elif isinstance(figure, Figure) and figure.get_layout_engine() is None:
-        figure.set_layout_engine(FittedLayout())
+    else:
+        figure = laid_out(surface)
     height = figure.bbox.height / figure.dpi
     shares = [_HEADING, max(height - _HEADING, _HEADING)]
     top, body = figure.subfigures(2, 1, height_ratios=shares, squeeze=False).ravel()

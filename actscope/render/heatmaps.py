@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 
@@ -18,6 +19,7 @@ from actscope.render.pictures import as_picture, find_input, shrunk
 from actscope.render.scale import Scale, finite_range, not_finite, scale_for
 from actscope.render.sheets import default_colours, draw_tiles, plan_sheet
 from actscope.render.subject import Layer, Subject, Values, take_sample
+from actscope.render.surface import Surface, surface_of
 
 _LONGEST_SIDE = 2048
 _SERIES_ASPECT = 2.0
@@ -34,7 +36,7 @@ class _Overlay:
     cmap: str | Colormap | None
     interpolation: str
     scale: str | Scale
-    figure: Figure | SubFigure | None
+    surface: Surface | None
 
     @property
     def paint(self) -> Paint:
@@ -55,6 +57,7 @@ def heatmap(  # noqa: PLR0913
     interpolation: str = "bilinear",
     scale: str | Scale = "auto",
     method: str = "activation",
+    ax: Axes | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw the activation for one sample over that sample's input.
@@ -84,6 +87,7 @@ def heatmap(  # noqa: PLR0913
         method: `"activation"`, or with the layer's recorded gradient `"grad-cam"`,
             `"grad-cam++"` or `"hirescam"`: what of the activation counts for the objective, such
             as the predicted class; all channels together, so that nothing is left to merge.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -94,6 +98,7 @@ def heatmap(  # noqa: PLR0913
             image, no recorded gradient where the method needs it, or the layer has no axes along
             those of the input.
     """
+    surface = surface_of(ax, figure)
     if not 0 <= alpha <= 1:
         raise RenderError(f"alpha must be from 0 to 1, got {alpha!r}")
     if scale == "channel":
@@ -113,7 +118,7 @@ def heatmap(  # noqa: PLR0913
         heat = choose(maps, merge, channel, subject.name, subject.quantity)
     else:
         heat = class_activation(maps, slopes, method, objective_of(layer))
-    overlay = _Overlay(heat, alpha, cmap, interpolation, scale, figure)
+    overlay = _Overlay(heat, alpha, cmap, interpolation, scale, surface)
     if over_series:
         return _draw_over_series(subject, given, overlay, maps.noun)
     return _draw_over_image(subject, as_picture(given), overlay, dropped=dropped)
@@ -138,8 +143,8 @@ def _draw_over_image(
     heat = overlay.heat
     columns = near_square(len(heat.maps), *picture.shape[:2])
     picture = shrunk(picture, _LONGEST_SIDE // columns)
-    sheet = plan_sheet((len(heat.maps), *picture.shape[:2]), columns, overlay.figure)
-    canvas, paint = prepare(sheet.size, overlay.figure), overlay.paint
+    sheet = plan_sheet((len(heat.maps), *picture.shape[:2]), columns, overlay.surface)
+    canvas, paint = prepare(sheet.size, overlay.surface), overlay.paint
     axes = canvas.bare_axes()
     pictures = np.broadcast_to(picture, (len(heat.maps), *picture.shape))
     placed = mosaic(pictures, columns, sheet.gaps, fill=0)
@@ -158,8 +163,8 @@ def _draw_over_series(subject: Subject, series: Values, overlay: _Overlay, noun:
     low, high = finite_range(curves)
     around = _ROOM_AROUND_SERIES * (high - low) or 0.5
     extent = (-0.5, len(curves) - 0.5, low - around, high + around)
-    size = picture_size(_SERIES_ASPECT, _SERIES_TILES, overlay.figure)
-    canvas, paint = prepare(size, overlay.figure, BESIDE_STEPS), overlay.paint
+    size = picture_size(_SERIES_ASPECT, _SERIES_TILES, overlay.surface)
+    canvas, paint = prepare(size, overlay.surface, BESIDE_STEPS), overlay.paint
     axes = canvas.axes()
     draw.draw_image(axes, strips, paint, canvas.interpolation(strips.shape), extent)
     draw.draw_marks(axes, not_finite(strips), extent)

@@ -14,6 +14,7 @@ from actscope.render.canvas import BESIDE_BARS, prepare
 from actscope.render.labels import NAME_SIZE, name_ticks
 from actscope.render.subject import Layer
 from actscope.render.summary import Floats, Summary, stairs, summaries_of, summary_of
+from actscope.render.surface import Surface, surface_of
 from actscope.render.ticks import powers_as_ticks
 from actscope.render.words import shorten, wrapped
 from actscope.store.reader import RecordedLayer, Recording
@@ -28,7 +29,12 @@ _RIDGE_HEIGHT = 0.92
 _COLOUR = "#2f6690"
 
 
-def histogram(layer: Layer | Recording, *, figure: Figure | SubFigure | None = None) -> Figure:
+def histogram(
+    layer: Layer | Recording,
+    *,
+    ax: Axes | None = None,
+    figure: Figure | SubFigure | None = None,
+) -> Figure:
     """Draw the distribution of a layer's values, or of all layers of a recording.
 
     The axis of the values is logarithmic on both sides of zero, so that the height is the share of
@@ -39,6 +45,7 @@ def histogram(layer: Layer | Recording, *, figure: Figure | SubFigure | None = N
     Args:
         layer: a recorded layer, an array with the samples first and the channels last, or an open
             recording.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -47,13 +54,14 @@ def histogram(layer: Layer | Recording, *, figure: Figure | SubFigure | None = N
     Raises:
         RenderError: an array holds no real numbers, or the recording has no layers.
     """
+    surface = surface_of(ax, figure)
     if isinstance(layer, Recording):
-        return _draw_ridges(layer, summaries_of(layer), figure)
-    return _draw_one(layer, summary_of(layer), figure)
+        return _draw_ridges(layer, summaries_of(layer), surface)
+    return _draw_one(layer, summary_of(layer), surface)
 
 
-def _draw_one(layer: Layer, found: Summary, figure: Figure | SubFigure | None) -> Figure:
-    canvas = prepare(_SIZE, figure, BESIDE_BARS)
+def _draw_one(layer: Layer, found: Summary, surface: Surface | None) -> Figure:
+    canvas = prepare(_SIZE, surface, BESIDE_BARS)
     axes = canvas.axes()
     shown, edges = stairs([found])
     axes.stairs(np.nan_to_num(shown[0]), edges, fill=True, color=_COLOUR, alpha=0.35)
@@ -78,12 +86,10 @@ def _draw_one(layer: Layer, found: Summary, figure: Figure | SubFigure | None) -
     return canvas.whole
 
 
-def _draw_ridges(
-    recording: Recording, found: list[Summary], figure: Figure | SubFigure | None
-) -> Figure:
+def _draw_ridges(recording: Recording, found: list[Summary], surface: Surface | None) -> Figure:
     roomy, tight = _INCHES_PER_RIDGE
     each = roomy if len(found) <= _COMFORTABLE else max(tight, roomy * _COMFORTABLE / len(found))
-    canvas = prepare((_RIDGE_WIDTH, max(1.5, each * len(found))), figure, _BESIDE_RIDGES)
+    canvas = prepare((_RIDGE_WIDTH, max(1.5, each * len(found))), surface, _BESIDE_RIDGES)
     axes = canvas.axes()
     densities, edges = stairs(found)
     for row, shown in enumerate(densities):

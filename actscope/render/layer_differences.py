@@ -15,6 +15,7 @@ from actscope.render import draw
 from actscope.render.canvas import BESIDE_BARS, prepare
 from actscope.render.labels import NAME_SIZE, name_ticks, plain_title
 from actscope.render.letters import literal
+from actscope.render.surface import surface_of
 from actscope.render.words import shorten
 
 _HEIGHT = 3.6
@@ -76,7 +77,12 @@ def _on_scale(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(np.isfinite(values) & (values > 0), values, np.nan)
 
 
-def differences(comparison: Comparison, *, figure: Figure | SubFigure | None = None) -> Figure:
+def differences(
+    comparison: Comparison,
+    *,
+    ax: Axes | None = None,
+    figure: Figure | SubFigure | None = None,
+) -> Figure:
     """Draw the largest and the mean difference of each layer, and what rounding allows.
 
     The layers run to the right in the order of execution; differences are relative, on a
@@ -85,6 +91,7 @@ def differences(comparison: Comparison, *, figure: Figure | SubFigure | None = N
 
     Args:
         comparison: what `actscope.compare` found.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -93,11 +100,12 @@ def differences(comparison: Comparison, *, figure: Figure | SubFigure | None = N
     Raises:
         RenderError: no layers were compared.
     """
+    surface = surface_of(ax, figure)
     layers = comparison.layers
     if not layers:
         raise RenderError("no layers were compared: there are no differences to draw")
     width = min(max(_WIDTHS[0], _INCHES_PER_LAYER * len(layers)), _WIDTHS[1])
-    canvas = prepare((width, _HEIGHT), figure, BESIDE_BARS)
+    canvas = prepare((width, _HEIGHT), surface, BESIDE_BARS)
     axes, found = canvas.axes(), course(layers)
     _draw_course(axes, layers, found)
     _draw_parting(axes, comparison, found)

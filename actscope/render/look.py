@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 
 from matplotlib.colors import Colormap
-from matplotlib.figure import Figure, SubFigure
 
 from actscope.render.draw import Paint, colour_map
 from actscope.render.layout import Maps
 from actscope.render.scale import Scale, scale_for, share_of_range
 from actscope.render.sheets import default_colours
+from actscope.render.surface import Surface
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Look:
         scale: a kind of scale, or a scale.
         cmap: a colour map, its name, or None for the one that fits the scale.
         columns: tiles in a row, or None for a nearly square picture.
-        figure: what to draw on, or None for a new figure.
+        surface: what to draw on, or None for a new figure.
     """
 
     scale: str | Scale = "auto"
     cmap: str | Colormap | None = None
     columns: int | None = None
-    figure: Figure | SubFigure | None = None
+    surface: Surface | None = None
 
 
 def painted(maps: Maps, look: Look) -> tuple[Maps, Paint]:

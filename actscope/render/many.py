@@ -148,8 +148,10 @@ def _taken(
 def _check(verb: str, options: dict[str, Any], jobs: int) -> None:
     if not isinstance(jobs, int) or jobs < 1:
         raise RenderError(f"jobs must be a whole number above 0, got {jobs!r}")
-    if {"figure", "sample"} & set(options):
-        raise RenderError("each picture has its own figure and sample: leave out figure=, sample=")
+    if {"ax", "figure", "sample"} & set(options):
+        raise RenderError(
+            "each picture has its own figure and sample: leave out ax=, figure= and sample="
+        )
     if verb == "grid" and options.get("channel") is not None:
         raise RenderError(
             "a grid of one channel shows many samples in one picture: leave out channel= "

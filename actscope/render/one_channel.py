@@ -52,11 +52,11 @@ def _draw(subject: Subject, names: list[str], maps: Maps, channel: str, look: Lo
         label = bar_label(paint.scale, maps.noun, subject.quantity)
         labels = tile_names(names, maps.slices)
         axes, canvas, sheet = draw_sheet(
-            shown.tiles, paint, labels, label, look.columns, look.figure
+            shown.tiles, paint, labels, label, look.columns, look.surface
         )
         lift = sheet.lift
     else:
-        axes, canvas = draw_rows(shown, paint, subject.quantity, look.figure)
+        axes, canvas = draw_rows(shown, paint, subject.quantity, look.surface)
         named = range(0, len(names), -(-len(names) // _MOST_NAMED))
         name_ticks(axes, "y", named, [names[position] for position in named])
         lift = 0.0

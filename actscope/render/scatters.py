@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from actscope.errors import RenderError
@@ -11,6 +12,7 @@ from actscope.render.canvas import BESIDE_BARS, prepare
 from actscope.render.labels import plain_title
 from actscope.render.scale import finite_range
 from actscope.render.subject import Layer, Values, as_numbers
+from actscope.render.surface import surface_of
 from actscope.store.reader import RecordedTensor
 
 _SIDE = 3.4
@@ -21,7 +23,12 @@ _ROOM_AROUND = 0.04
 
 
 def scatter(
-    a: Layer, b: Layer, *, name: str = "", figure: Figure | SubFigure | None = None
+    a: Layer,
+    b: Layer,
+    *,
+    name: str = "",
+    ax: Axes | None = None,
+    figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw elements of one layer in two recordings as points, equal ones on the diagonal.
 
@@ -32,6 +39,7 @@ def scatter(
         a: the layer in the first recording, or an array with the samples first.
         b: the layer in the second one, of the same shape.
         name: what the layer is called; by default its own name.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -40,9 +48,10 @@ def scatter(
     Raises:
         RenderError: the shapes differ, or there is nothing finite on both sides.
     """
+    surface = surface_of(ax, figure)
     name = name or str(getattr(a, "name", ""))
     first, second = thinned(a, b, name)
-    canvas = prepare((_SIDE, _SIDE), figure, BESIDE_BARS)
+    canvas = prepare((_SIDE, _SIDE), surface, BESIDE_BARS)
     axes = canvas.axes()
     axes.set_box_aspect(1)
     low, high = finite_range(np.concatenate([first, second]))

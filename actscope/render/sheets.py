@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from math import ceil
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 
 from actscope.render import draw
@@ -14,6 +13,7 @@ from actscope.render.draw import Paint
 from actscope.render.layout import MOST_TILES, columns_for, gap_between, mosaic
 from actscope.render.scale import Scale, not_finite
 from actscope.render.subject import Values
+from actscope.render.surface import Surface
 
 _ROOM_FOR_NUMBERS = 0.3
 _NUMBER_INCHES = 0.13
@@ -46,7 +46,7 @@ class Sheet:
 def plan_sheet(
     shape: tuple[int, ...],
     columns: int | None,
-    figure: Figure | SubFigure | None,
+    surface: Surface | None,
     inches_per_tile: float = 0.0,
 ) -> Sheet:
     """A sheet for tiles of `shape` `(count, height, width)`, nearly square unless told otherwise.
@@ -61,13 +61,13 @@ def plan_sheet(
     columns = columns_for(columns, count, height, width)
     rows = -(-count // columns)
     least = min(inches_per_tile * max(rows, columns), _PAGE_INCHES)
-    size = picture_size(columns * (width + gap) / (rows * (height + gap)), count, figure, least)
+    size = picture_size(columns * (width + gap) / (rows * (height + gap)), count, surface, least)
     pixel = size[1] / (rows * (height + gap))
     smallest_side = min(pixel * height, size[0] / columns)
     numbered = gap > 0 and 1 < count <= MOST_TILES and smallest_side >= _ROOM_FOR_NUMBERS
     row_gap = max(gap, ceil(_NUMBER_INCHES / pixel)) if numbered else gap
     aspect = (columns * (width + gap) - gap) / (rows * (height + row_gap) - row_gap)
-    return Sheet(columns, (row_gap, gap), picture_size(aspect, count, figure, least), numbered)
+    return Sheet(columns, (row_gap, gap), picture_size(aspect, count, surface, least), numbered)
 
 
 def draw_tiles(
@@ -100,11 +100,11 @@ def draw_sheet(
     labels: Sequence[str],
     bar_label: str,
     columns: int | None,
-    figure: Figure | SubFigure | None,
+    surface: Surface | None,
 ) -> tuple[Axes, Canvas, Sheet]:
     """Tiles `(count, height, width)` on a sheet with a colour bar, and no heading yet."""
-    sheet = plan_sheet(tiles.shape, columns, figure)
-    canvas = prepare(sheet.size, figure)
+    sheet = plan_sheet(tiles.shape, columns, surface)
+    canvas = prepare(sheet.size, surface)
     axes = canvas.bare_axes()
     draw_tiles(axes, canvas, sheet, tiles, paint, labels)
     draw.draw_colour_bar(axes, canvas, paint, bar_label)

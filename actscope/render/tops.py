@@ -22,6 +22,7 @@ from actscope.render.pictures import as_picture, find_input, shrunk
 from actscope.render.scale import not_finite, scale_for
 from actscope.render.sheets import default_colours
 from actscope.render.subject import Subject, Values, find_position, take_sample
+from actscope.render.surface import Surface, surface_of
 from actscope.render.words import shorten, wrapped
 from actscope.store.reader import RecordedLayer
 
@@ -58,6 +59,7 @@ def top(
     channels: Sequence[int] | None = None,
     alpha: float = 0.5,
     cmap: str | Colormap | None = None,
+    ax: Axes | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw the stored inputs that activate a channel most, with the activation over them.
@@ -74,6 +76,7 @@ def top(
         alpha: opacity of the activation, from 0 to 1.
         cmap: a colour map of matplotlib; by default inferno, or RdBu_r around zero where there are
             clearly values on both sides.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -82,6 +85,7 @@ def top(
     Raises:
         RenderError: there is no such channel, no input was stored, or the inputs are no images.
     """
+    surface = surface_of(ax, figure)
     if not 0 <= alpha <= 1:
         raise RenderError(f"alpha must be from 0 to 1, got {alpha!r}")
     _check(layer, channels)
@@ -92,7 +96,7 @@ def top(
     height = max(tile.picture.shape[0] / tile.picture.shape[1] for row in rows for tile in row)
     cell = height + _ROOM_FOR_WORDS
     size = (max(map(len, rows)) * (1 + _GAP) - _GAP, len(rows) * (cell + _GAP) - _GAP)
-    canvas = _prepared(size, figure)
+    canvas = _prepared(size, surface)
     axes = canvas.bare_axes()
     axes.set(xlim=(0, size[0]), ylim=(0, size[1]))
     for place, (number, row) in enumerate(zip(numbers, rows, strict=True)):
@@ -174,10 +178,10 @@ def _paint_of(row: Sequence[Tile], alpha: float, cmap: str | Colormap | None) ->
     return Paint(scale, draw.colour_map(cmap or default_colours(scale, "inferno")), alpha)
 
 
-def _prepared(size: tuple[float, float], figure: Figure | SubFigure | None) -> Canvas:
-    if figure is None:
+def _prepared(size: tuple[float, float], surface: Surface | None) -> Canvas:
+    if surface is None:
         return prepare((size[0] * _TILE_INCHES, size[1] * _TILE_INCHES), None, _BESIDE)
-    return prepare(picture_size(size[0] / size[1], 1, figure), figure)
+    return prepare(picture_size(size[0] / size[1], 1, surface), surface)
 
 
 def _draw_tile(axes: Axes, tile: Tile, paint: Paint | None, room: Extent, canvas: Canvas) -> None:

@@ -1,6 +1,7 @@
 """Draws one value per channel: as bars, or as the pixels of one image where there are many."""
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 
@@ -13,6 +14,7 @@ from actscope.render.layout import arrange
 from actscope.render.scale import Scale, scale_for
 from actscope.render.sheets import default_colours, draw_sheet
 from actscope.render.subject import Layer, Subject, take_sample
+from actscope.render.surface import Surface, surface_of
 
 MOST_BARS = 512
 """More values than that are drawn as a tile, unless bars are asked for."""
@@ -27,6 +29,7 @@ def vector(
     cmap: str | Colormap | None = None,
     scale: Scale | None = None,
     tile: bool | None = None,
+    ax: Axes | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw one sample of a layer that has one value per channel.
@@ -43,6 +46,7 @@ def vector(
         scale: the values at the ends of the colours and of the axis, so that several pictures
             share them; by default those of the sample.
         tile: whether to draw a tile and not bars; by default of more than 512 values.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -51,26 +55,27 @@ def vector(
     Raises:
         RenderError: there is no such sample or colour map, or there are several axes.
     """
+    surface = surface_of(ax, figure)
     subject = take_sample(layer, sample)
     if max(subject.values.shape, default=1) != subject.values.size:
         raise RenderError(
             f"a vector has one axis, but {subject.name or 'the array'!r} has "
             f"({', '.join(subject.axes)}) of shape {subject.values.shape}: use render.grid"
         )
-    return draw_vector(subject, cmap, figure, scale, tile)
+    return draw_vector(subject, cmap, surface, scale, tile)
 
 
 def draw_vector(
     subject: Subject,
     cmap: str | Colormap | None,
-    figure: Figure | SubFigure | None,
+    surface: Surface | None,
     scale: Scale | None = None,
     tile: bool | None = None,
 ) -> Figure:
     """Draw a sample of which at most one axis is longer than 1."""
     if tile or (tile is None and subject.values.size > MOST_BARS):
-        return _draw_pixels(subject, cmap, figure, scale)
-    return _draw_bars(subject, cmap, figure, scale)
+        return _draw_pixels(subject, cmap, surface, scale)
+    return _draw_bars(subject, cmap, surface, scale)
 
 
 def _noun(subject: Subject) -> str:
@@ -84,12 +89,12 @@ def _noun(subject: Subject) -> str:
 def _draw_bars(
     subject: Subject,
     cmap: str | Colormap | None,
-    figure: Figure | SubFigure | None,
+    surface: Surface | None,
     scale: Scale | None,
 ) -> Figure:
     values, noun = subject.values.ravel(), _noun(subject)
     paint = None if cmap is None else Paint(scale or scale_for(values), draw.colour_map(cmap))
-    canvas = prepare(picture_size(_BARS_ASPECT, values.size, figure), figure, BESIDE_BARS)
+    canvas = prepare(picture_size(_BARS_ASPECT, values.size, surface), surface, BESIDE_BARS)
     axes = canvas.axes()
     draw.draw_bars(axes, values, paint)
     draw.draw_crosses(axes, values)
@@ -103,13 +108,13 @@ def _draw_bars(
 def _draw_pixels(
     subject: Subject,
     cmap: str | Colormap | None,
-    figure: Figure | SubFigure | None,
+    surface: Surface | None,
     given: Scale | None,
 ) -> Figure:
     tiles = subject.values.reshape(-1, 1, 1)
     scale = given or scale_for(tiles)
     paint = Paint(scale, draw.colour_map(cmap or default_colours(scale)))
-    axes, canvas, sheet = draw_sheet(tiles, paint, (), subject.quantity, None, figure)
+    axes, canvas, sheet = draw_sheet(tiles, paint, (), subject.quantity, None, surface)
     words = f"{counted(len(tiles), _noun(subject))}, {sheet.columns} to a row"
     draw.draw_heading(axes, canvas, subject, words)
     return canvas.whole

@@ -1,5 +1,6 @@
 """Draws the slices of a volume: one tile for each z."""
 
+from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure, SubFigure
 
@@ -12,9 +13,10 @@ from actscope.render.layout import MOST_TILES, arrange
 from actscope.render.scale import scale_for
 from actscope.render.sheets import default_colours, draw_sheet
 from actscope.render.subject import Layer, Subject, take_sample
+from actscope.render.surface import surface_of
 
 
-def volume(
+def volume(  # noqa: PLR0913
     layer: Layer,
     sample: int | str = 0,
     *,
@@ -23,6 +25,7 @@ def volume(
     scale: str = "auto",
     cmap: str | Colormap | None = None,
     columns: int | None = None,
+    ax: Axes | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw the slices of one sample's volume along z, each a tile numbered by its z.
@@ -41,6 +44,7 @@ def volume(
             on both sides of zero, else shared.
         cmap: a colour map of matplotlib; by default RdBu_r where symmetric, else viridis.
         columns: tiles in a row; by default such that the picture is nearly square.
+        ax: empty axes of `plt.subplots`, whose place the picture takes.
         figure: an empty figure or subfigure to draw on; by default a new one.
 
     Returns:
@@ -50,6 +54,7 @@ def volume(
         RenderError: there is no such sample, channel, merging, scale or colour map, the layer has
             other axes, or more than 256 slices.
     """
+    surface = surface_of(ax, figure)
     subject = take_sample(layer, sample)
     _check_axes(subject)
     if merge is None or scale == "channel":
@@ -62,7 +67,7 @@ def volume(
     chosen = scale_for(heat.maps, scale)
     paint = Paint(chosen, colour_map(cmap or default_colours(chosen)))
     labels = [f"z {position}" for position in range(len(heat.maps))]
-    axes, canvas, sheet = draw_sheet(heat.maps, paint, labels, heat.label, columns, figure)
+    axes, canvas, sheet = draw_sheet(heat.maps, paint, labels, heat.label, columns, surface)
     height, width = heat.maps.shape[1:]
     words = f"{counted(len(labels), 'slice')} of {height}×{width}"
     words += f", {counted(len(maps.values), maps.noun)}"

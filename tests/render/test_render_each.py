@@ -179,7 +179,7 @@ def test_a_process_that_ends_is_said(recording, tmp_path):
         ("", "grid", {}, r"give recording\[path\]"),
         ("conv", "grid", {"jobs": 0}, "jobs must be"),
         ("conv", "grid", {"channel": 1}, "leave out channel="),
-        ("conv", "grid", {"figure": None}, "leave out figure="),
+        ("conv", "grid", {"figure": None}, "leave out ax=, figure="),
         ("conv", "grid", {"samples": ["nobody"]}, "no sample 'nobody'"),
     ],
 )

@@ -393,6 +393,43 @@ def test_a_given_figure_or_part_of_one_is_drawn_on(recording):
     assert tuple(whole.get_size_inches()) == (10, 4)
 
 
+def test_a_picture_takes_the_place_of_empty_axes(recording):
+    figure = Figure((9, 8))
+    (left, right), (below, own) = figure.subplots(2, 2)
+    own.plot([1, 3, 2])
+    place = own.get_position()
+    for axes, draw, layer in (
+        (left, render.grid, recording["conv"]),
+        (right, render.heatmap, recording["conv"]),
+        (below, render.vector, recording["dense"]),
+    ):
+        assert draw(layer, ax=axes) is figure
+    assert len(figure.subfigs) == 3
+    assert all(len(part.axes) == 1 for part in figure.subfigs)
+    assert_nothing_cut_off(figure)
+    boxes = [part.axes[0].get_window_extent() for part in figure.subfigs]
+    for box in [*boxes[1:], own.get_window_extent()]:
+        assert not box.overlaps(boxes[0])
+    assert abs(own.get_position().x0 - place.x0) < 0.2
+
+
+def test_axes_that_cannot_be_taken_are_left_alone(recording):
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([1, 2])
+    for words, message in (
+        ({"ax": axes}, "holds data already"),
+        ({"ax": axes, "figure": figure}, "not both"),
+        ({"ax": figure.add_axes((0, 0, 1, 1))}, "give a subfigure"),
+    ):
+        with pytest.raises(RenderError, match=message):
+            render.grid(recording["conv"], **words)
+    axes.clear()
+    with pytest.raises(RenderError, match="no sample"):
+        render.grid(recording["conv"], 99, ax=axes)
+    assert axes in figure.axes
+
+
 @pytest.mark.parametrize(
     ("suffix", "start"),
     [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml"), ("JPG", b"\xff\xd8")],
