@@ -20,6 +20,7 @@ from benchmarks.tables import as_data, markdown
 
 BENCHMARKS = {
     "convnet": "benchmarks.convnet",
+    "growth": "benchmarks.growth",
     "resnet": "benchmarks.resnet",
     "bert": "benchmarks.bert",
     "keract": "benchmarks.keract_speed",

@@ -1,4 +1,4 @@
-"""Recording every layer of the ConvNet over 60,000 samples: speed, memory, peers and ceilings.
+"""Recording every layer of the ConvNet over 60,000 samples: speed, peers and ceilings.
 
 Per backend, in a process of its own, interleaved rounds of
 
@@ -8,9 +8,6 @@ Per backend, in a process of its own, interleaved rounds of
 - the same three in float16;
 - multi-output: `keras.Model` with every layer as an output, `predict`, then h5py (the peer);
 - predict: the bare model, for comparison.
-
-Then the process's peak of memory without the input, and the seconds, for 15,000, 60,000 and 240,000
-samples, each in a fresh process.
 """
 
 import os
@@ -23,15 +20,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import (
-    BACKENDS,
     Options,
     by_backend,
     have_memory_at_hand,
-    in_process,
     new_file,
-    peak_since,
     rounds_of,
-    timed,
 )
 from benchmarks.tables import Ratio, Series, Table
 
@@ -136,19 +129,8 @@ def measure(rounds: int, samples: int, folder: str) -> dict[str, list[float]]:
     return rounds_of(ways, rounds, partial(have_memory_at_hand, folder, 2 * size))
 
 
-def growth(samples: int, folder: str) -> tuple[float, float]:
-    """Seconds, and the process's peak of resident megabytes without the input, of one run."""
-    model, data = build(), images(samples)
-    with new_file(folder) as path:
-        extract(model, data[: 4 * BATCH_SIZE], path)
-        have_memory_at_hand(folder, samples * BYTES_PER_SAMPLE)
-        seconds: list[float] = []
-        peak = peak_since(lambda: seconds.append(timed(partial(extract, model, data, path))))
-    return seconds[0], (peak - data.nbytes) / 1e6
-
-
 def tables(options: Options) -> Iterator[Table]:
-    """Speed, and then what more samples cost."""
+    """The one table."""
     samples = options.scaled(SAMPLES)
     found = by_backend(measure, options, options.rounds, samples, str(options.folder))
     ratios = (
@@ -174,38 +156,3 @@ def tables(options: Options) -> Iterator[Table]:
     series = tuple(Series(label, values) for label, values in found.items())
     title = f"ConvNet, all layers, {samples:,} samples, batches of {BATCH_SIZE}"
     yield Table("convnet", title, series, ratios)
-    yield _growth_table(options)
-
-
-def _growth_table(options: Options) -> Table:
-    """Each number of samples in its own processes, as many times as there are rounds."""
-    seconds: dict[int, dict[str, list[float]]] = {}
-    peaks: dict[int, dict[str, list[float]]] = {}
-    sizes = [options.scaled(samples) for samples in (SAMPLES // 4, SAMPLES, 4 * SAMPLES)]
-    for _ in range(options.rounds):
-        for backend in options.backends:
-            for samples in sizes:
-                column = BACKENDS[backend]
-                one = in_process(growth, samples, str(options.folder), backend=backend)
-                seconds.setdefault(samples, {}).setdefault(column, []).append(one[0])
-                peaks.setdefault(samples, {}).setdefault(column, []).append(one[1])
-    small, middle, large = (f"{samples:,} samples" for samples in sizes)
-    return Table(
-        "convnet-growth",
-        "ConvNet, all layers: what more samples cost",
-        (
-            *(Series(f"{samples:,} samples", values) for samples, values in seconds.items()),
-            *(Series(f"memory, {samples:,}", values, "MB") for samples, values in peaks.items()),
-        ),
-        (
-            Ratio(f"seconds, {large} / {middle}", (large,), (middle,)),
-            Ratio(f"seconds, {middle} / {small}", (middle,), (small,)),
-            Ratio(
-                "memory, largest / smallest",
-                (f"memory, {sizes[2]:,}",),
-                (f"memory, {sizes[0]:,}",),
-                at_most=1.05,
-            ),
-        ),
-        "The process's peak of resident memory while it records, without the input.",
-    )
