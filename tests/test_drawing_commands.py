@@ -84,7 +84,7 @@ def test_commands_have_the_options_of_their_functions(command):
     options = {parameter.name for parameter in command.params}
     renamed = {"layer_a": "layer", "layer_b": "layer", "recording": "file", "path": "output"}
     asked = {renamed.get(name, name) for name in parameters} - PYTHON_ONLY.get(command.name, set())
-    assert asked - {"figure"} <= options
+    assert asked - {"ax", "figure"} <= options
 
 
 @pytest.mark.parametrize("name", ["conv2d gradient", "block/shared (call 1)", "block/shared"])
