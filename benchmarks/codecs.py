@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from actscope.protocol import OutputInfo
 from actscope.store import chunked_writer, schema
 from actscope.store.chunking import stored_as
 from actscope.store.codecs import encode
@@ -23,6 +22,7 @@ from actscope.store.schema import RecordingPlan
 from actscope.store.writers import open_writer
 from benchmarks import convnet
 from benchmarks.measuring import Options, by_backend, new_file, rounds_of, timed
+from benchmarks.sample_recordings import output
 from benchmarks.tables import Ratio, Series, Table
 
 SAMPLES = 30_000
@@ -43,12 +43,6 @@ RATIOS = (
         ("recorded, 2 threads",),
     ),
 )
-
-
-def output(path: str, shape: tuple[int, ...], order: int) -> OutputInfo:
-    """A layer's output to plan for."""
-    axes = ("y", "x", "channel")
-    return OutputInfo(path, "Conv2D", order, 0, 0, "", shape, "float32", axes, "channels_last")
 
 
 def record(batches: Sequence[Any], path: Path, codec: str, layout: str, threads: int) -> None:
@@ -120,11 +114,11 @@ def measure_beside_model(rounds: int, samples: int, folder: str) -> dict[str, li
     times: dict[str, list[float]] = {CAPTURE: [], ALONE: [], EXTRACT: []}
     with new_file(folder) as path:
         extract = partial(convnet.extract, model, data, path, codec="zstd")
+        batches: list[list[Any]] = []
         for _ in range(rounds + 1):
-            times[CAPTURE].append(timed(lambda: convnet.capture(model, data)))
-            layers = [
-                np.concatenate(one) for one in zip(*convnet.capture(model, data), strict=True)
-            ]
+            times[CAPTURE].append(timed(lambda: batches.extend(convnet.capture(model, data))))
+            layers = [np.concatenate(one) for one in zip(*batches, strict=True)]
+            batches.clear()
             chunks = [chunk for layer in layers for chunk in in_chunks(layer)]
             times[ALONE].append(timed(partial(encode_all, chunks, "zstd", threads)))
             del layers, chunks

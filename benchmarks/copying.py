@@ -10,7 +10,6 @@ taken, is packed by samples.
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,8 +20,9 @@ from actscope.store import schema
 from actscope.store.chunking import stored_as
 from actscope.store.schema import RecordingPlan
 from actscope.store.writers import open_writer
-from benchmarks.codecs import BATCH_SIZE, SHAPE, output
+from benchmarks.codecs import BATCH_SIZE, SHAPE
 from benchmarks.measuring import Options, rounds_of
+from benchmarks.sample_recordings import output
 from benchmarks.tables import Ratio, Series, Table
 
 SAMPLES = 24_576
@@ -36,8 +36,7 @@ def write(path: Path, samples: int, storage: tuple[str, str], layers: int = 1) -
     random = np.random.default_rng(len(path.name))
     rows = np.maximum(random.standard_normal((4 * BATCH_SIZE, *SHAPE), np.float32), 0)
     outputs = [output(f"conv{number}", SHAPE, number) for number in range(layers)]
-    dense = replace(output("dense", (16,), layers), axes=("channel",))
-    tensors, groups = schema.plan_layers([*outputs, dense])
+    tensors, groups = schema.plan_layers([*outputs, output("dense", (16,), layers)])
     plan = stored_as(RecordingPlan(samples, tuple(tensors), groups, "{}"), *storage)
     with open_writer(path, plan) as writer:
         for first in range(0, samples, BATCH_SIZE):

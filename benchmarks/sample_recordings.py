@@ -18,20 +18,16 @@ FEATURE_MAPS = "conv2d"
 VECTOR = "dense"
 
 
+def output(path: str, shape: tuple[int, ...], order: int, dtype: str = "float32") -> OutputInfo:
+    """The output of a layer to plan for: feature maps, or a few numbers."""
+    class_name = "Dense" if len(shape) == 1 else "Conv2D"
+    return OutputInfo(path, class_name, order, 0, 0, "", shape, dtype, channels_last(len(shape)))
+
+
 def write_recording(path: Path, layers: Arrays, images: npt.NDArray[Any]) -> None:
     """A finished recording of `layers`, by path, `(N, ...)`, with `images` as the stored input."""
     outputs = [
-        OutputInfo(
-            name,
-            "Dense" if array.ndim == 2 else "Conv2D",
-            order,
-            0,
-            0,
-            "",
-            array.shape[1:],
-            str(array.dtype),
-            channels_last(array.ndim - 1),
-        )
+        output(name, array.shape[1:], order, str(array.dtype))
         for order, (name, array) in enumerate(layers.items())
     ]
     tensors, groups = schema.plan_layers(outputs)

@@ -43,13 +43,10 @@ def tables(options: Options) -> Iterator[Table]:
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder) / "run.h5", SAMPLES)
         ways = {
-            "\n".join(place): partial(
-                subprocess.run, command, stdout=subprocess.DEVNULL, check=True
-            )
+            place: partial(subprocess.run, command, stdout=subprocess.DEVNULL, check=True)
             for place, command in commands(Path(folder)).items()
         }
-        for place, seconds in rounds_of(ways, options.rounds).items():
-            row, column = place.split("\n")
+        for (row, column), seconds in rounds_of(ways, options.rounds).items():
             found[row][column] = seconds
     series = (Series(WHOLE, found[WHOLE], at_most={GRID: 1.5}), Series(BARE, found[BARE]))
     ratios = (Ratio("whole / bare", (WHOLE,), (BARE,)),)

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from actscope.protocol import Array, OutputInfo
+from actscope.protocol import Array
 from actscope.store import schema
 from actscope.store.schema import RecordingPlan
 from actscope.store.writer import Writer
 from benchmarks.measuring import Options, have_memory_at_hand, new_file
+from benchmarks.sample_recordings import output
 from benchmarks.tables import Ratio, Series, Table
 
 TOTAL_BYTES = 10**9
@@ -39,11 +40,7 @@ RATIOS = (
 
 def planned(shapes: list[tuple[int, ...]], samples: int) -> RecordingPlan:
     """A recording of float32 layers."""
-    axes = ("y", "x", "channel")
-    outputs = [
-        OutputInfo(f"layer_{n}", "Conv2D", n, 0, 0, "", shape, "float32", axes[-len(shape) :])
-        for n, shape in enumerate(shapes)
-    ]
+    outputs = [output(f"layer_{n}", shape, n) for n, shape in enumerate(shapes)]
     tensors, groups = schema.plan_layers(outputs)
     return RecordingPlan(samples, tuple(tensors), groups, "{}")
 
