@@ -29,12 +29,27 @@ BYTES_PER_BATCH = 512 * 2**20
 _PASSES = 3
 
 
-def suited(bytes_per_sample: int) -> int:
-    """The batch size for a model all of whose layers return so many bytes for a sample.
+def suited(bytes_of_layers: Sequence[int]) -> int:
+    """The batch size for a model on a processor, all layers' results of a sample given in bytes.
 
     A power of two, which follows from the model alone: a run that broke off goes on with the same.
     """
-    samples = BYTES_OF_LAYERS // max(1, bytes_per_sample)
+    return _power_of_two(BYTES_OF_LAYERS // max(1, sum(bytes_of_layers)))
+
+
+def suited_to_accelerator(bytes_of_layers: Sequence[int], bytes_per_sample: int) -> int:
+    """The same on an accelerator, which has the more to do at a time the better.
+
+    Only a few layers' results are there at a time, but what comes to the host is there whole.
+
+    Args:
+        bytes_of_layers: what each layer returns for a sample.
+        bytes_per_sample: what comes to the host of it.
+    """
+    return _power_of_two(BYTES_PER_BATCH // max(1, bytes_per_sample, *bytes_of_layers))
+
+
+def _power_of_two(samples: int) -> int:
     return min(LARGEST_SUITED, max(DEFAULT_BATCH_SIZE, 1 << max(0, samples.bit_length() - 1)))
 
 

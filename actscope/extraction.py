@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actscope.batching import AUTO, fastest, suited
+from actscope.batching import AUTO, fastest, suited, suited_to_accelerator
 from actscope.errors import ActscopeWarning, DataError
 from actscope.feed import Feed, check_inputs, open_feed
 from actscope.objectives import Gradients, objective_of, with_targets
@@ -217,13 +217,17 @@ def prepare(adapter: Adapter, model: Any, feed: Feed, request: Request) -> Run:
     stored = wanted if request.store else []
     inputs = _inputs_to_store(declared, feed.example, stored, request.store_inputs)
     targets = objective.targets.arrays if objective and objective.targets else ()
+    bytes_per_sample = sum(tensor.stored.bytes_per_sample for tensor in wanted)
+    batch_size = request.batch_size
+    if batch_size is None:
+        batch_size = _suited(adapter, model, trace, bytes_per_sample)
     batch_size, step = _step(
         lambda size: trace.compile(wanted, size, objective),
-        suited(_bytes_of_all(trace)) if request.batch_size is None else request.batch_size,
+        batch_size,
         [*feed.example.arrays, *(array[: len(feed.example)] for array in targets)],
         feed.samples,
         fixed_batch(declared),
-        sum(tensor.stored.bytes_per_sample for tensor in wanted),
+        bytes_per_sample,
     )
     layers, groups = schema.plan_layers(tensor.stored for tensor in wanted)
     plan = RecordingPlan(
@@ -292,8 +296,11 @@ def _inputs_to_store(
     return tensors if asked else []
 
 
-def _bytes_of_all(trace: Trace) -> int:
-    return sum(layer.bytes_per_sample for layer in trace.layers)
+def _suited(adapter: Adapter, model: Any, trace: Trace, bytes_per_sample: int) -> int:
+    bytes_of_layers = [layer.bytes_per_sample for layer in trace.layers]
+    if adapter.peak_device_bytes(model) is None:
+        return suited(bytes_of_layers)
+    return suited_to_accelerator(bytes_of_layers, bytes_per_sample)
 
 
 def _step(

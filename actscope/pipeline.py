@@ -1,15 +1,16 @@
 """Feed, launch, fetch and write as stages that overlap, with bounded memory between them.
 
-Reading and writing have a thread each; launching and fetching share the caller's, with one batch
-always launched ahead of the one that is fetched. An error in any stage ends all of them, and what
-was computed until then is written and committed.
+Reading and writing have a thread each; launching and fetching share the caller's, with a batch or
+more always launched ahead of the one that is fetched. An error in any stage ends all of them, and
+what was computed until then is written and committed.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import zip_longest
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from actscope.channel import Channel, ChannelClosedError
 from actscope.errors import ActscopeError, ModelError, first_line
@@ -17,6 +18,9 @@ from actscope.feed import pad
 from actscope.protocol import Array, Fetched, Step
 
 BATCHES_READ_AHEAD = 1
+BATCHES_AHEAD = 1
+"""Launched before the oldest is fetched, unless the step says otherwise."""
+
 BATCHES_TO_WRITE = 2
 
 Item = TypeVar("Item")
@@ -141,16 +145,22 @@ def record(
 def _run(
     batches: Iterable[tuple[Array, ...]], step: Step, batch_size: int, done: int
 ) -> Iterator[tuple[tuple[Array, ...], Fetched]]:
-    """Each batch with its outputs, the next one launched before the last is fetched."""
-    ahead = None
+    """Each batch with its outputs, further ones launched before it is fetched."""
+    under_way: deque[tuple[tuple[Array, ...], Any]] = deque()
+
+    def oldest() -> tuple[tuple[Array, ...], Fetched]:
+        nonlocal done
+        inputs, launched = under_way.popleft()
+        fetched = _guarded(step.fetch, launched, done)
+        done += len(inputs[0])
+        return inputs, fetched
+
     for inputs in batches:
-        launched = _guarded(step.launch, pad(inputs, batch_size), done)
-        if ahead is not None:
-            yield ahead[0], _guarded(step.fetch, ahead[1], done)
-            done += len(ahead[0][0])
-        ahead = (inputs, launched)
-    if ahead is not None:
-        yield ahead[0], _guarded(step.fetch, ahead[1], done)
+        under_way.append((inputs, _guarded(step.launch, pad(inputs, batch_size), done)))
+        if len(under_way) > getattr(step, "batches_ahead", BATCHES_AHEAD):
+            yield oldest()
+    while under_way:
+        yield oldest()
 
 
 Given = TypeVar("Given")

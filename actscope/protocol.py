@@ -188,7 +188,11 @@ class Fetched:
 
 
 class Step(Protocol):
-    """A compiled pass that returns what is wanted of one batch."""
+    """A compiled pass that returns what is wanted of one batch.
+
+    Where it has an attribute `batches_ahead`, so many batches are launched before the oldest of
+    them is fetched; else one.
+    """
 
     def launch(self, arrays: Sequence[Array]) -> Any:
         """Start the pass over one batch; return what `fetch` needs, without waiting for it.

@@ -82,6 +82,9 @@ class Adapter:
     def provenance(self, model):
         return ModelProvenance("m", f"weights {model.factor}", "", "float32", "numpy", "numpy", "c")
 
+    def peak_device_bytes(self, model):
+        return None
+
 
 def rows(samples):
     """The data, shape `(samples, 3)`."""

@@ -5,7 +5,7 @@ import pytest
 
 import actscope
 import numpy_model
-from actscope.batching import fastest, is_out_of_memory, suited
+from actscope.batching import fastest, is_out_of_memory, suited, suited_to_accelerator
 from actscope.errors import DataError, ModelError
 from actscope.protocol import Fetched
 
@@ -101,7 +101,26 @@ def test_the_size_is_remembered_and_a_resume_keeps_it(tmp_path):
     ],
 )
 def test_small_layers_take_more_samples_at_a_time(bytes_per_sample, size):
-    assert suited(bytes_per_sample) == size
+    assert suited([bytes_per_sample]) == size
+    assert suited([0, bytes_per_sample // 2, -(-bytes_per_sample // 2)]) == size
+
+
+@pytest.mark.parametrize(
+    ("bytes_of_layers", "bytes_per_sample", "size"),
+    [
+        ([3_211_264] * 175, 106_240, 128),  # ResNet50, averaged
+        ([3_211_264] * 175, 21_174_272, 32),  # ResNet50, whole
+        ([2**20, 2**21], 2**20, 256),
+        ([2**20], 2**22, 128),
+        ([4], 4, 1024),
+        ([], 0, 1024),
+        ([2**40], 4, 32),
+    ],
+)
+def test_an_accelerator_takes_what_its_memory_and_the_hosts_hold(
+    bytes_of_layers, bytes_per_sample, size
+):
+    assert suited_to_accelerator(bytes_of_layers, bytes_per_sample) == size
 
 
 def test_by_default_the_model_decides_and_a_resume_keeps_the_size(tmp_path):

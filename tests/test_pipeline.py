@@ -78,6 +78,16 @@ def test_the_next_batch_is_launched_before_the_last_is_fetched():
     assert len(step.events) == 8
 
 
+def test_a_step_says_how_many_batches_it_needs_under_way():
+    step = Doubling()
+    step.batches_ahead = 3
+    writer = Kept()
+    run(batches(6), step, writer)
+    assert [kind for kind, _ in step.events][:5] == ["launch"] * 4 + ["fetch"]
+    assert [number for kind, number in step.events if kind == "fetch"] == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(np.concatenate([b[0] for b in writer.batches]), 2 * np.arange(24))
+
+
 def test_memory_stays_bounded_when_writing_is_slow():
     read = 0
 

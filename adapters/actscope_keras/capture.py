@@ -89,6 +89,8 @@ class Capture:
         wanted: the tensors to keep; None keeps all.
         watch: given each tensor kept, returns what takes its place in the rest of the pass, so
             that gradients with respect to it can be told; None where no gradients are wanted.
+        take: given each tensor kept, at once, so that it need not be held until the pass ends; None
+            where the tensors themselves are wanted.
         tensors: those kept, in the order of execution.
         hidden: for layers seen only where their tensors cannot leave, the nearest enclosing layer
             that can be captured instead, both by path.
@@ -100,6 +102,7 @@ class Capture:
     is_reachable: Callable[[Any], bool]
     wanted: frozenset[OutputKey] | None = None
     watch: Callable[[Captured], Any] | None = None
+    take: Callable[[Captured], None] | None = None
     tensors: list[Captured] = field(default_factory=list)
     hidden: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -168,6 +171,9 @@ class Capture:
                 set_keras_mask(watched, mask)
             self._activated += [(watched, before) for before in self._before(tensor)]
             captured, tensor = replace(captured, tensor=watched), watched
+        if self.take is not None:
+            self.take(captured)
+            captured = replace(captured, tensor=None, mask=None)
         self.tensors.append(captured)
         return tensor
 

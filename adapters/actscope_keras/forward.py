@@ -6,6 +6,7 @@ A backend runs `ForwardPass.run` inside whatever it compiles; here nothing depen
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import keras
@@ -54,6 +55,7 @@ class ForwardPass:
         *,
         state: Sequence[tuple[Any, Any]] = (),
         watch: Callable[[Captured], Any] | None = None,
+        take: Callable[[Captured], None] | None = None,
         objective: Callable[[Any, Any, Capture], None] | None = None,
     ) -> Capture:
         """Call the model in inference mode and return what its layers did.
@@ -64,12 +66,13 @@ class ForwardPass:
             wanted: the tensors to keep; None keeps all.
             state: `(variable, value)` pairs to use instead of the variables' own values.
             watch: see `Capture`.
+            take: see `Capture`.
             objective: called with the model's inputs and outputs where the pass ran to its end.
 
         The model's variables keep their values: changes to state go to a scope that is dropped.
         """
         chosen = None if wanted is None else frozenset(wanted)
-        capture = Capture(self.paths, is_reachable, chosen, watch)
+        capture = Capture(self.paths, is_reachable, chosen, watch, take)
         scope = keras.StatelessScope(state_mapping=list(state))
         with suppress(Enough), scope, capturing(capture):
             inputs = self.pack(self._keep_inputs(tensors, capture))
@@ -123,9 +126,28 @@ class Job:
         is_reachable: Callable[[Any], bool],
         state: Sequence[tuple[Any, Any]] = (),
     ) -> tuple[list[Any], list[Any]]:
-        """The pass without gradients, and what is made of it."""
-        capture = self.forward.run(inputs, is_reachable, names_of(self.wanted), state=state)
-        return self.finish(capture, inputs)
+        """The pass without gradients, and what is made of it.
+
+        Each tensor is made something of as soon as it is there: a pass that is not compiled need
+        not hold all of them until its end.
+        """
+        masks = dict(zip(self.names, inputs, strict=True))
+        made: dict[int, Made] = {}
+
+        def take(captured: Captured) -> None:
+            for place in self._places[captured.name]:
+                made[place] = make(self.wanted[place], captured, captured.tensor, masks)
+
+        self.forward.run(inputs, is_reachable, self._places, state=state, take=take)
+        return _apart([made[place] for place in range(len(self.wanted))])
+
+    @cached_property
+    def _places(self) -> dict[OutputKey, list[int]]:
+        """For each tensor of a layer which of the wanted ones are made from it."""
+        places: dict[OutputKey, list[int]] = {}
+        for place, tensor in enumerate(self.wanted):
+            places.setdefault(_source_of(tensor), []).append(place)
+        return places
 
     def run_watched(
         self,
@@ -146,7 +168,7 @@ class Job:
         capture = self.forward.run(
             inputs,
             is_reachable,
-            names_of(self.wanted),
+            self._places,
             state=state or own_state(self.forward.model),
             watch=watch,
             objective=evaluate,
@@ -157,11 +179,17 @@ class Job:
         self,
         capture: Capture,
         inputs: Sequence[Any],
-        gradients: Mapping[OutputKey, Any] | None = None,
+        gradients: Mapping[OutputKey, Any],
     ) -> tuple[list[Any], list[Any]]:
-        """See `finish`."""
+        """What is made of the tensors of a watched pass, and of the gradient for each."""
         masks = dict(zip(self.names, inputs, strict=True))
-        return finish(capture, self.wanted, masks, gradients)
+        captured = {one.name: one for one in capture.tensors}
+        made = []
+        for tensor in self.wanted:
+            source = captured[_source_of(tensor)]
+            values = gradients[source.name] if tensor.stored.is_gradient else source.tensor
+            made.append(make(tensor, source, values, masks))
+        return _apart(made)
 
 
 class Backend(Protocol):
@@ -232,36 +260,30 @@ def declared_names(model: Any) -> list[str]:
     return names
 
 
-def names_of(wanted: Iterable[Wanted]) -> list[OutputKey]:
-    """What names the layers' tensors that the wanted ones are made from, each once."""
-    sources = (tensor.source for tensor in wanted)
-    return list(dict.fromkeys((source.path, source.call, source.index) for source in sources))
+Made = tuple[Any, Any | None]
+"""What is stored of a tensor, and where it may overflow how often it did."""
 
 
-def finish(
-    capture: Capture,
-    wanted: Sequence[Wanted],
-    masks: Mapping[str, Any],
-    gradients: Mapping[OutputKey, Any] | None = None,
-) -> tuple[list[Any], list[Any]]:
-    """What is made of the captured tensors: the results, and where they may overflow how often.
+def make(tensor: Wanted, source: Captured, values: Any, masks: Mapping[str, Any]) -> Made:
+    """What is to be stored of a captured tensor.
 
     Args:
-        capture: what was captured.
-        wanted: what to make of it.
+        tensor: what to make.
+        source: what was captured.
+        values: its values, or those of the gradient with respect to it.
         masks: the model's inputs by name, for reductions that take one of them as a mask.
-        gradients: the gradient with respect to each captured tensor, where any are wanted.
     """
-    captured = {one.name: one for one in capture.tensors}
-    results, overflows = [], []
-    for tensor in wanted:
-        source = captured[tensor.source.path, tensor.source.call, tensor.source.index]
-        values = (gradients or {})[source.name] if tensor.stored.is_gradient else source.tensor
-        mask = masks.get(parse(tensor.stored.reduction).argument, source.mask)
-        result, overflow = compute(keras.ops, tensor, values, mask)
-        results.append(result)
-        overflows += [] if overflow is None else [overflow]
-    return results, overflows
+    mask = masks.get(parse(tensor.stored.reduction).argument, source.mask)
+    return compute(keras.ops, tensor, values, mask)
+
+
+def _source_of(tensor: Wanted) -> OutputKey:
+    return (tensor.source.path, tensor.source.call, tensor.source.index)
+
+
+def _apart(made: Sequence[Made]) -> tuple[list[Any], list[Any]]:
+    """The results, and the counts of those that may overflow."""
+    return [result for result, _ in made], [count for _, count in made if count is not None]
 
 
 def is_own_dtype(dtype: np.dtype[Any]) -> bool:

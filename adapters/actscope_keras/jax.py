@@ -1,6 +1,7 @@
 """JAX: the step is compiled ahead of time, runs asynchronously, and takes the weights as inputs."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,9 +11,10 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 from keras.src.backend import is_float_dtype
 
-from actscope.protocol import Array, Fetched
+from actscope.protocol import Array, Fetched, Step
 from actscope_keras.capture import Capture, Captured
 from actscope_keras.forward import ForwardPass, Job, in_own_dtype
+from actscope_keras.jax_accelerator import AcceleratorStep
 from actscope_keras.objective import share_of_loss
 
 
@@ -31,7 +33,7 @@ class JaxBackend:
         jax.eval_shape(run, _values(forward), list(arrays))
         return captures[0]
 
-    def compile(self, job: Job, arrays: Sequence[Array]) -> "JaxStep":
+    def compile(self, job: Job, arrays: Sequence[Array]) -> Step:
         """Compiles for the arrays' shapes; XLA drops what the wanted tensors do not need."""
         run = _pass if job.objective is None else _pass_with_gradients
         compiled = (
@@ -39,6 +41,8 @@ class JaxBackend:
             .lower(_values(job.forward), list(arrays))
             .compile()
         )
+        if jax.default_backend() != "cpu":
+            return AcceleratorStep(compiled, partial(_values, job.forward))
         return JaxStep(compiled, job.forward)
 
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:

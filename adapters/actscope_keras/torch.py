@@ -1,6 +1,7 @@
 """PyTorch: the step runs eagerly, and ends after the last wanted layer."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,13 @@ def _device_of(model: Any) -> torch.device:
 
 
 def _to_device(arrays: Sequence[Array], device: torch.device) -> list[torch.Tensor]:
+    return [tensor.to(device) for tensor in _tensors(arrays)]
+
+
+def _tensors(arrays: Sequence[Array]) -> list[torch.Tensor]:
     # PyTorch has no read-only tensors, and warns of every array that is.
     own = (array if array.flags.writeable else array.copy() for array in arrays)
-    return [torch.from_numpy(array).to(device) for array in own]
+    return [torch.from_numpy(array) for array in own]
 
 
 def _is_reachable(tensor: Any) -> bool:
@@ -65,20 +70,92 @@ class TorchStep:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._device = _device_of(job.forward.model)
+        self._copies = _Copies(self._device) if self._device.type == "cuda" else None
 
-    def launch(self, arrays: Sequence[Array]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Run the batch; on an accelerator this returns before it is done."""
+    def launch(self, arrays: Sequence[Array]) -> "_Launched":
+        """Run the batch; on a GPU this returns before it is done."""
+        if self._copies is None:
+            return _Launched(*self._run(_to_device(arrays, self._device)))
+        inputs = self._copies.to_device(arrays)
+        return self._copies.to_host(*self._run(inputs), inputs)
+
+    def _run(
+        self, tensors: Sequence[torch.Tensor]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         run = _pass if self._job.objective is None else _pass_with_gradients
-        outputs, overflows = run(self._job, _to_device(arrays, self._device))
-        # Convolutions return channels-last views: put in order where that is fast.
-        return [output.detach().contiguous() for output in outputs], overflows
+        outputs, overflows = run(self._job, tensors)
+        for place, output in enumerate(outputs):
+            # Convolutions return channels-last views: put in order where that is fast.
+            outputs[place] = output.detach().contiguous()
+        return outputs, overflows
 
-    def fetch(self, launched: tuple[list[torch.Tensor], list[torch.Tensor]]) -> Fetched:
+    def fetch(self, launched: "_Launched") -> Fetched:
         """On the CPU these are the tensors' own buffers, not copies."""
-        outputs, overflows = launched
+        if launched.copied is not None:
+            launched.copied.synchronize()
         return Fetched(
-            [_to_host(output) for output in outputs], [_to_host(count) for count in overflows]
+            [_to_host(output) for output in launched.outputs],
+            [_to_host(count) for count in launched.overflows],
         )
+
+
+@dataclass(frozen=True)
+class _Launched:
+    """What a pass returns.
+
+    Attributes:
+        outputs: the outputs, on the CPU or on their way there.
+        overflows: the counts beside them.
+        copied: when they are there; None where they are.
+        in_use: what must stay on the GPU until then.
+    """
+
+    outputs: list[torch.Tensor]
+    overflows: list[torch.Tensor]
+    copied: torch.cuda.Event | None = None
+    in_use: tuple[torch.Tensor, ...] = ()
+
+
+class _Copies:
+    """Copies between the host and a GPU, beside what it computes.
+
+    Each direction has a stream of its own, and host memory that the GPU reads and writes by itself;
+    PyTorch keeps such memory for the next batch once nobody holds its tensors.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._up = torch.cuda.Stream(device)
+        self._down = torch.cuda.Stream(device)
+
+    def to_device(self, arrays: Sequence[Array]) -> list[torch.Tensor]:
+        """The arrays on the GPU, there before anything is computed of them."""
+        own = [tensor.pin_memory() for tensor in _tensors(arrays)]
+        with torch.cuda.stream(self._up):
+            tensors = [tensor.to(self._device, non_blocking=True) for tensor in own]
+        torch.cuda.current_stream(self._device).wait_stream(self._up)
+        return tensors
+
+    def to_host(
+        self,
+        outputs: Sequence[torch.Tensor],
+        overflows: Sequence[torch.Tensor],
+        inputs: Sequence[torch.Tensor],
+    ) -> _Launched:
+        """The outputs on their way to the host, copied once they are computed."""
+        self._down.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(self._down):
+            copies = [_copy(tensor) for tensor in outputs]
+            counts = [_copy(tensor) for tensor in overflows]
+            copied = torch.cuda.Event()
+            copied.record(self._down)
+        return _Launched(copies, counts, copied, (*inputs, *outputs, *overflows))
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy in host memory that the GPU writes to by itself, some time after this returns."""
+    copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return copy.copy_(tensor, non_blocking=True)
 
 
 def _pass(job: Job, tensors: Sequence[Any]) -> tuple[list[Any], list[Any]]:
