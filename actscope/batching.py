@@ -103,10 +103,10 @@ def _speed(step: Step, arrays: list[Array], size: int) -> float:
     As in a run, the next batch is launched before the last is fetched.
     """
     times = []
-    launched = step.launch(arrays)
+    launched = step.launch(step.stage(arrays))
     for _ in range(_PASSES + 1):
         start = time.perf_counter()
-        ahead = step.launch(arrays)
+        ahead = step.launch(step.stage(arrays))
         step.fetch(launched)
         launched = ahead
         times.append(time.perf_counter() - start)

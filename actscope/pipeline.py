@@ -1,12 +1,11 @@
 """Feed, launch, fetch and write as stages that overlap, with bounded memory between them.
 
-Reading and writing have a thread each; launching and fetching share the caller's, with a batch or
-more always launched ahead of the one that is fetched. An error in any stage ends all of them, and
-what was computed until then is written and committed.
+Reading and writing have a thread each; launching and fetching share the caller's, with one batch
+always launched ahead of the one that is fetched. An error in any stage ends all of them, and what
+was computed until then is written and committed.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import zip_longest
@@ -18,12 +17,11 @@ from actscope.feed import pad
 from actscope.protocol import Array, Fetched, Step
 
 BATCHES_READ_AHEAD = 1
-BATCHES_AHEAD = 1
-"""Launched before the oldest is fetched, unless the step says otherwise."""
-
 BATCHES_TO_WRITE = 2
 
 Item = TypeVar("Item")
+Batch = tuple[Array, ...]
+"""Flat inputs, and targets after them."""
 
 
 class Sink(Protocol):
@@ -99,7 +97,7 @@ class WritingThread:
 
 
 def record(
-    batches: Iterable[tuple[Array, ...]],
+    batches: Iterable[Batch],
     step: Step,
     writer: Sink,
     *,
@@ -125,8 +123,9 @@ def record(
     writing = WritingThread(writer, BATCHES_TO_WRITE)
     overflows: list[int] = []
     try:
-        with closing(read_ahead(batches, BATCHES_READ_AHEAD)) as ahead:
-            for inputs, fetched in _run(ahead, step, batch_size, done):
+        staged = _staged(batches, step, batch_size, done)
+        with closing(read_ahead(staged, BATCHES_READ_AHEAD)) as ahead:
+            for inputs, fetched in _run(ahead, step, done):
                 rows = len(inputs[0])
                 kept = [inputs[position] for position in stored_inputs]
                 writing.put([*kept, *(output[:rows] for output in fetched.outputs)])
@@ -142,25 +141,28 @@ def record(
     return overflows
 
 
-def _run(
-    batches: Iterable[tuple[Array, ...]], step: Step, batch_size: int, done: int
-) -> Iterator[tuple[tuple[Array, ...], Fetched]]:
-    """Each batch with its outputs, further ones launched before it is fetched."""
-    under_way: deque[tuple[tuple[Array, ...], Any]] = deque()
-
-    def oldest() -> tuple[tuple[Array, ...], Fetched]:
-        nonlocal done
-        inputs, launched = under_way.popleft()
-        fetched = _guarded(step.fetch, launched, done)
-        done += len(inputs[0])
-        return inputs, fetched
-
+def _staged(
+    batches: Iterable[Batch], step: Step, batch_size: int, done: int
+) -> Iterator[tuple[Batch, Any]]:
+    """Each batch with what the step launches of it."""
     for inputs in batches:
-        under_way.append((inputs, _guarded(step.launch, pad(inputs, batch_size), done)))
-        if len(under_way) > getattr(step, "batches_ahead", BATCHES_AHEAD):
-            yield oldest()
-    while under_way:
-        yield oldest()
+        yield inputs, _guarded(step.stage, pad(inputs, batch_size), done)
+        done += len(inputs[0])
+
+
+def _run(
+    staged: Iterable[tuple[Batch, Any]], step: Step, done: int
+) -> Iterator[tuple[Batch, Fetched]]:
+    """Each batch with its outputs, the next one launched before the last is fetched."""
+    ahead = None
+    for inputs, arrays in staged:
+        launched = _guarded(step.launch, arrays, done)
+        if ahead is not None:
+            yield ahead[0], _guarded(step.fetch, ahead[1], done)
+            done += len(ahead[0][0])
+        ahead = (inputs, launched)
+    if ahead is not None:
+        yield ahead[0], _guarded(step.fetch, ahead[1], done)
 
 
 Given = TypeVar("Given")

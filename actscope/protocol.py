@@ -188,18 +188,19 @@ class Fetched:
 
 
 class Step(Protocol):
-    """A compiled pass that returns what is wanted of one batch.
+    """A compiled pass that returns what is wanted of one batch."""
 
-    Where it has an attribute `batches_ahead`, so many batches are launched before the oldest of
-    them is fetched; else one.
-    """
+    def stage(self, arrays: Sequence[Array]) -> Any:
+        """Send a batch on its way to the device; return what `launch` needs.
 
-    def launch(self, arrays: Sequence[Array]) -> Any:
-        """Start the pass over one batch; return what `fetch` needs, without waiting for it.
+        Called in the thread that reads, while other batches are computed.
 
         Args:
             arrays: the inputs, flat, and after them the objective's targets, if there are any.
         """
+
+    def launch(self, staged: Any) -> Any:
+        """Start the pass over a staged batch; return what `fetch` needs, without waiting."""
 
     def fetch(self, launched: Any) -> Fetched:
         """Wait for a launched pass and bring what it gave to the host."""

@@ -136,7 +136,7 @@ class AdapterContract:
         trace = self.trace(model)
         wanted = plan_wanted(select(trace.layers, "all"))[::-1]
         step = trace.compile(wanted, 4)
-        fetched = step.fetch(step.launch(pad([self.data(4)], 4)))
+        fetched = step.fetch(step.launch(step.stage(pad([self.data(4)], 4))))
         assert len(fetched.outputs) == len(wanted)
         expected = self.reference(model, self.data(4))
         for tensor, array in zip(wanted, fetched.outputs, strict=True):
@@ -151,9 +151,9 @@ class AdapterContract:
         trace = self.trace(model)
         step = trace.compile(plan_wanted(select(trace.layers, "all")), 4)
         data = self.data(8)
-        first, second = step.launch([data[:4]]), step.launch([data[4:]])
+        first, second = (step.launch(step.stage([part])) for part in (data[:4], data[4:]))
         for launched, rows in ((first, slice(0, 4)), (second, slice(4, 8))):
-            alone = step.fetch(step.launch([data[rows]])).outputs
+            alone = step.fetch(step.launch(step.stage([data[rows]]))).outputs
             for together, array in zip(step.fetch(launched).outputs, alone, strict=True):
                 np.testing.assert_array_equal(together, array)
 

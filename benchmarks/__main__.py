@@ -23,6 +23,7 @@ BENCHMARKS = {
     "growth": "benchmarks.growth",
     "resnet": "benchmarks.resnet",
     "bert": "benchmarks.bert",
+    "gpu": "benchmarks.gpu",
     "keract": "benchmarks.keract_speed",
     "statistics": "benchmarks.keeping",
     "dry-run": "benchmarks.dry_run",

@@ -58,7 +58,8 @@ def capture(model: Any, data: Any, dtype: str | None = None) -> list[list[Any]]:
     step = trace.compile(wanted, BATCH_SIZE)
     kept, ahead = [], None
     for start in range(0, len(data), BATCH_SIZE):
-        launched = step.launch(pad([data[start : start + BATCH_SIZE]], BATCH_SIZE))
+        staged = step.stage(pad([data[start : start + BATCH_SIZE]], BATCH_SIZE))
+        launched = step.launch(staged)
         if ahead is not None:
             kept.append(step.fetch(ahead).outputs)
         ahead = launched

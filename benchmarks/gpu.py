@@ -8,7 +8,8 @@ process of its own, interleaved rounds of
 - raw write: as many bytes to a file with `write`;
 - recording: everything after compiling, from the first batch to the finished file.
 
-The batch size is the tool's own choice. What compiling takes is told beside, not counted.
+The batch size is the tool's own choice. What compiling takes is told beside, not counted. Where
+there is no GPU there are no tables.
 """
 
 import time
@@ -57,6 +58,19 @@ WORKS = {
     ),
     "gpu-bert": Work("BERT-base shape, 12 blocks", 2048, {"layers": "transformer_layer_*"}),
 }
+
+
+def gpu() -> str:
+    """The GPU that the backend sees; empty where it sees none."""
+    import keras
+
+    if keras.config.backend() == "torch":
+        import torch
+
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    import jax
+
+    return "" if jax.default_backend() == "cpu" else str(jax.devices()[0].device_kind)
 
 
 def model_and_data(name: str, count: int) -> tuple[Any, Any]:
@@ -175,12 +189,17 @@ def measure(name: str, count: int, rounds: int, folder: str) -> dict[str, list[f
 
 
 def tables(options: Options) -> Iterator[Table]:
-    """One table per model."""
+    """One table per model, where there is a GPU."""
+    found_on = {
+        backend: name
+        for backend in ("jax", "torch")
+        if backend in options.backends and (name := in_process(gpu, backend=backend))
+    }
     units = {"samples per batch": "", "recorded": "GB"}
-    for name, work in WORKS.items():
+    for name, work in WORKS.items() if found_on else ():
         count = options.scaled(work.samples, 64)
         found: dict[str, dict[str, list[float]]] = {}
-        for backend in (one for one in options.backends if one != "tensorflow"):
+        for backend in found_on:
             words = (name, count, options.rounds, str(options.folder))
             for label, values in in_process(measure, *words, backend=backend).items():
                 found.setdefault(label, {})[BACKENDS[backend]] = values
@@ -188,4 +207,6 @@ def tables(options: Options) -> Iterator[Table]:
             Series(label, values, units.get(label, "s")) for label, values in found.items()
         )
         reached = Ratio("ceiling / recording", (SLOWEST,), (RECORDING,), at_least=0.9)
-        yield Table(name, f"On a GPU: {work.title}, {count:,} samples", series, (reached,))
+        note = f"The GPU is an {' or an '.join(sorted(set(found_on.values())))}."
+        title = f"On a GPU: {work.title}, {count:,} samples"
+        yield Table(name, title, series, (reached,), note)

@@ -19,6 +19,9 @@ class Doubling:
         self.events = []
         self.fail_at = fail_at
 
+    def stage(self, arrays):
+        return arrays
+
     def launch(self, inputs):
         number = sum(kind == "launch" for kind, _ in self.events)
         if number == self.fail_at:
@@ -78,14 +81,37 @@ def test_the_next_batch_is_launched_before_the_last_is_fetched():
     assert len(step.events) == 8
 
 
-def test_a_step_says_how_many_batches_it_needs_under_way():
-    step = Doubling()
-    step.batches_ahead = 3
+def test_a_step_stages_whole_batches_in_the_thread_that_reads():
+    threads = set()
+
+    class Staging(Doubling):
+        def stage(self, arrays):
+            threads.add(threading.current_thread())
+            return [len(arrays[0]), *arrays]
+
+        def launch(self, staged):
+            size, *arrays = staged
+            assert size == 4
+            return super().launch(arrays)
+
+    step, writer = Staging(), Kept()
+    run(batches(5, last=2), step, writer)
+    assert threading.current_thread() not in threads
+    outputs = np.concatenate([batch[0] for batch in writer.batches])
+    np.testing.assert_array_equal(outputs, 2 * np.arange(18))
+
+
+def test_an_error_in_staging_is_the_models():
+    class Failing(Doubling):
+        def stage(self, arrays):
+            if arrays[0][0] == 8:
+                raise RuntimeError("out of memory\nand more")
+            return arrays
+
     writer = Kept()
-    run(batches(6), step, writer)
-    assert [kind for kind, _ in step.events][:5] == ["launch"] * 4 + ["fetch"]
-    assert [number for kind, number in step.events if kind == "fetch"] == [0, 1, 2, 3, 4, 5]
-    np.testing.assert_array_equal(np.concatenate([b[0] for b in writer.batches]), 2 * np.arange(24))
+    with pytest.raises(ModelError, match=r"after 8 samples: RuntimeError: out of memory$"):
+        run(batches(5), Failing(), writer)
+    assert writer.committed
 
 
 def test_memory_stays_bounded_when_writing_is_slow():

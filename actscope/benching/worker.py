@@ -71,7 +71,7 @@ class Worker:
         start = time.perf_counter()
         run = prepare(self.adapter, self.model, feed, request)
         first = next(feed.batches(run.batch_size, 0))
-        run.step.fetch(run.step.launch(_filled(first, run.batch_size)))
+        run.step.fetch(run.step.launch(run.step.stage(_filled(first, run.batch_size))))
         seconds = time.perf_counter() - start
         trace = self.adapter.trace(self.model, feed.example)
         outputs = [layer for layer in trace.layers if layer.is_boundary and layer.outputs]

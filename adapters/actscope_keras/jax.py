@@ -121,16 +121,17 @@ class JaxStep:
         self._compiled = compiled
         self._forward = forward
 
-    def launch(self, arrays: Sequence[Array]) -> Any:
-        """Dispatch the batch, and start the copies to the host that follow it."""
+    def stage(self, arrays: Sequence[Array]) -> list[Array]:
+        """The arrays themselves."""
+        return list(arrays)
+
+    def launch(self, staged: list[Array]) -> Any:
+        """Dispatch the batch."""
         # The weights are read every time: `fit` and `predict` donate the buffers they were given.
-        outputs, overflows = self._compiled(_values(self._forward), list(arrays))
-        for output in outputs:
-            output.copy_to_host_async()
-        return outputs, overflows
+        return self._compiled(_values(self._forward), staged)
 
     def fetch(self, launched: Any) -> Fetched:
-        """On the CPU these are the device's own buffers, not copies."""
+        """These are the device's own buffers, not copies."""
         outputs, overflows = launched
         return Fetched(
             [in_own_dtype(np.asarray(output)) for output in outputs],

@@ -1,7 +1,6 @@
 """JAX on an accelerator: batches on their way there, in it, and on their way back at once."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -12,32 +11,27 @@ from actscope_keras.forward import in_own_dtype
 
 
 class AcceleratorStep:
-    """A compiled step, called in threads: handing over the inputs takes longer than computing.
-
-    JAX copies inputs within the call, one core's worth at a time; two batches are copied while a
-    third is computed.
-    """
-
-    batches_ahead = 2
+    """A compiled step; launching it returns at once, as far as its inputs have arrived."""
 
     def __init__(self, compiled: Callable[..., Any], values: Callable[[], list[Any]]) -> None:
         """Args: the compiled step, and what gives the weights that it takes."""
         self._compiled = compiled
         self._values = values
-        self._threads = ThreadPoolExecutor(self.batches_ahead, "actscope-launch")
 
-    def launch(self, arrays: Sequence[Array]) -> Future[Any]:
-        """Have the batch dispatched, and the copies to the host that follow it."""
-        return self._threads.submit(self._run, arrays)
+    def stage(self, arrays: Sequence[Array]) -> list[Any]:
+        """Send a batch on its way."""
+        staged: list[Any] = jax.device_put(list(arrays))
+        return staged
 
-    def _run(self, arrays: Sequence[Array]) -> Any:
+    def launch(self, staged: list[Any]) -> Any:
+        """Dispatch the batch, and the copies to the host that follow it."""
         # The weights are read every time: `fit` and `predict` donate the buffers they were given.
-        outputs, overflows = self._compiled(self._values(), list(arrays))
+        outputs, overflows = self._compiled(self._values(), staged)
         return _towards_host(outputs), overflows
 
-    def fetch(self, launched: Future[Any]) -> Fetched:
+    def fetch(self, launched: Any) -> Fetched:
         """The memory that the accelerator wrote to, not copies."""
-        outputs, overflows = launched.result()
+        outputs, overflows = launched
         return Fetched(
             [in_own_dtype(np.asarray(output)) for output in outputs],
             [np.asarray(overflow) for overflow in overflows],

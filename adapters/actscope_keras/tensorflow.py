@@ -103,11 +103,15 @@ class TensorFlowStep:
         on_accelerator = bool(tf.config.list_logical_devices("GPU"))
         self._threads = None if on_accelerator else ThreadPoolExecutor(BATCHES_AT_A_TIME)
 
-    def launch(self, arrays: Sequence[Array]) -> Any:
+    def stage(self, arrays: Sequence[Array]) -> Sequence[Array]:
+        """The arrays themselves."""
+        return arrays
+
+    def launch(self, staged: Sequence[Array]) -> Any:
         """Run the batch; this returns before it is done."""
         if self._threads is None:
-            return self._run(arrays)
-        return self._threads.submit(self._run, arrays)
+            return self._run(staged)
+        return self._threads.submit(self._run, staged)
 
     def fetch(self, launched: Any) -> Fetched:
         """On the CPU these are the tensors' own buffers, not copies."""
