@@ -19,6 +19,9 @@ LARGEST_SUITED = 1024
 BYTES_OF_LAYERS = 32 * 2**20
 """What all layers return for a batch: about as much as a processor's cache holds."""
 
+BYTES_OF_A_LAYER = 2**30
+"""The most that one layer returns for a batch on an accelerator; a few are there at a time."""
+
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 WORTH_IT = 1.05
 """How much faster a larger batch must be to be taken."""
@@ -40,13 +43,12 @@ def suited(bytes_of_layers: Sequence[int]) -> int:
 def suited_to_accelerator(bytes_of_layers: Sequence[int], bytes_per_sample: int) -> int:
     """The same on an accelerator, which has the more to do at a time the better.
 
-    Only a few layers' results are there at a time, but what comes to the host is there whole.
-
     Args:
         bytes_of_layers: what each layer returns for a sample.
         bytes_per_sample: what comes to the host of it.
     """
-    return _power_of_two(BYTES_PER_BATCH // max(1, bytes_per_sample, *bytes_of_layers))
+    fitting_there = BYTES_OF_A_LAYER // max([1, *bytes_of_layers])
+    return _power_of_two(min(fitting_there, BYTES_PER_BATCH // max(1, bytes_per_sample)))
 
 
 def _power_of_two(samples: int) -> int:

@@ -50,13 +50,13 @@ class Work:
 WORKS = {
     "gpu-resnet-whole": Work(
         "ResNet50, 53 convolutions whole, float16",
-        512,
+        768,
         {"layers": "type:Conv2D", "dtype": "float16"},
     ),
     "gpu-resnet-mean": Work(
         "ResNet50, 53 convolutions averaged", 4096, {"layers": "type:Conv2D", "reduce": "mean"}
     ),
-    "gpu-bert": Work("BERT-base shape, 12 blocks", 2048, {"layers": "transformer_layer_*"}),
+    "gpu-bert": Work("BERT-base shape, 12 blocks", 1024, {"layers": "transformer_layer_*"}),
 }
 
 

@@ -111,9 +111,9 @@ def test_small_layers_take_more_samples_at_a_time(bytes_per_sample, size):
 @pytest.mark.parametrize(
     ("bytes_of_layers", "bytes_per_sample", "size"),
     [
-        ([3_211_264] * 175, 106_240, 128),  # ResNet50, averaged
+        ([3_211_264] * 175, 106_240, 256),  # ResNet50, averaged
         ([3_211_264] * 175, 21_174_272, 32),  # ResNet50, whole
-        ([2**20, 2**21], 2**20, 256),
+        ([2**20, 2**21], 2**20, 512),
         ([2**20], 2**22, 128),
         ([4], 4, 1024),
         ([], 0, 1024),

@@ -1,6 +1,7 @@
 """JAX on an accelerator: batches on their way there, in it, and on their way back at once."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -11,29 +12,33 @@ from actscope_keras.forward import in_own_dtype
 
 
 class AcceleratorStep:
-    """A compiled step; launching it returns at once, as far as its inputs have arrived."""
+    """A compiled step; launching it returns once its inputs have arrived.
+
+    Beside the dispatch itself, which takes as long as a small batch is computed, other threads read
+    the weights' values and have the outputs copied: of hundreds of arrays that takes milliseconds.
+    """
 
     def __init__(self, compiled: Callable[..., Any], values: Callable[[], list[Any]]) -> None:
         """Args: the compiled step, and what gives the weights that it takes."""
         self._compiled = compiled
         self._values = values
+        self._copying = ThreadPoolExecutor(1, "actscope-copy")
 
-    def stage(self, arrays: Sequence[Array]) -> list[Any]:
-        """Send a batch on its way."""
-        staged: list[Any] = jax.device_put(list(arrays))
-        return staged
-
-    def launch(self, staged: list[Any]) -> Any:
-        """Dispatch the batch, and the copies to the host that follow it."""
+    def stage(self, arrays: Sequence[Array]) -> tuple[list[Any], list[Any]]:
+        """Send a batch on its way, and say with which weights it will be computed."""
         # The weights are read every time: `fit` and `predict` donate the buffers they were given.
-        outputs, overflows = self._compiled(self._values(), staged)
-        return _towards_host(outputs), overflows
+        return self._values(), jax.device_put(list(arrays))
+
+    def launch(self, staged: tuple[list[Any], list[Any]]) -> Any:
+        """Dispatch the batch, and the copies to the host that follow it."""
+        outputs, overflows = self._compiled(*staged)
+        return self._copying.submit(_towards_host, outputs), overflows
 
     def fetch(self, launched: Any) -> Fetched:
         """The memory that the accelerator wrote to, not copies."""
-        outputs, overflows = launched
+        copies, overflows = launched
         return Fetched(
-            [in_own_dtype(np.asarray(output)) for output in outputs],
+            [in_own_dtype(np.asarray(output)) for output in copies.result()],
             [np.asarray(overflow) for overflow in overflows],
         )
 

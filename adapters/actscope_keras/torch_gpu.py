@@ -1,7 +1,6 @@
 """PyTorch on a GPU: copies in both directions beside what it computes.
 
-Each direction has a stream of its own, and host memory that the GPU reads and writes by itself;
-PyTorch keeps such memory for the next batch once nobody holds its tensors.
+Each direction has a stream of its own, and host memory that the GPU reads and writes by itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from actscope.protocol import Array, Fetched
+from actscope_keras.pinned import PinnedMemory
 
 Outputs = tuple[list[torch.Tensor], list[torch.Tensor]]
 """What a pass returns: the outputs, and the counts of overflows beside them."""
@@ -53,6 +53,7 @@ class GpuStep:
         self._device = device
         self._up = torch.cuda.Stream(device)
         self._down = torch.cuda.Stream(device)
+        self._memory = PinnedMemory()
 
     def stage(self, arrays: Sequence[Array]) -> Staged:
         """Send a batch on its way."""
@@ -68,8 +69,8 @@ class GpuStep:
         outputs, overflows = self._run(staged.tensors)
         self._down.wait_stream(computing)
         with torch.cuda.stream(self._down):
-            copies = [_copy(tensor) for tensor in outputs]
-            counts = [_copy(tensor) for tensor in overflows]
+            copies = [self._copy(tensor) for tensor in outputs]
+            counts = [self._copy(tensor) for tensor in overflows]
             arrived = self._down.record_event()
         return Launched(copies, counts, arrived, (*staged.tensors, *outputs, *overflows))
 
@@ -81,11 +82,9 @@ class GpuStep:
             [to_host(count) for count in launched.overflows],
         )
 
-
-def _copy(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy in host memory that the GPU writes to by itself, some time after this returns."""
-    copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    return copy.copy_(tensor, non_blocking=True)
+    def _copy(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A copy on the host, which is made some time after this returns."""
+        return self._memory.tensor(tensor.shape, tensor.dtype).copy_(tensor, non_blocking=True)
 
 
 def tensors_of(arrays: Sequence[Array]) -> list[torch.Tensor]:
