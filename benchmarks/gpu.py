@@ -50,7 +50,7 @@ class Work:
 WORKS = {
     "gpu-resnet-whole": Work(
         "ResNet50, 53 convolutions whole, float16",
-        768,
+        640,
         {"layers": "type:Conv2D", "dtype": "float16"},
     ),
     "gpu-resnet-mean": Work(
