@@ -1,6 +1,7 @@
 """JAX: the step is compiled ahead of time, runs asynchronously, and takes the weights as inputs."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,9 +11,10 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 from keras.src.backend import is_float_dtype
 
-from actscope.protocol import Array, Fetched
+from actscope.protocol import Array, Fetched, Step
 from actscope_keras.capture import Capture, Captured
 from actscope_keras.forward import ForwardPass, Job, in_own_dtype
+from actscope_keras.jax_cpu import CpuStep, lent_outputs
 from actscope_keras.objective import share_of_loss
 
 
@@ -31,9 +33,12 @@ class JaxBackend:
         jax.eval_shape(run, _values(forward), list(arrays))
         return captures[0]
 
-    def compile(self, job: Job, arrays: Sequence[Array]) -> "JaxStep":
+    def compile(self, job: Job, arrays: Sequence[Array]) -> Step:
         """Compiles for the arrays' shapes; XLA drops what the wanted tensors do not need."""
         run = _pass if job.objective is None else _pass_with_gradients
+        lent = lent_outputs(job.wanted, len(arrays[0])) if _on_one_cpu(job.forward) else {}
+        if lent:
+            return CpuStep(partial(run, job), partial(_values, job.forward), arrays, lent)
         compiled = (
             jax.jit(lambda values, arrays: run(job, values, arrays))
             .lower(_values(job.forward), list(arrays))
@@ -64,6 +69,12 @@ class JaxBackend:
 
 def _values(forward: ForwardPass) -> list[Any]:
     return [variable.value for variable in forward.model.variables]
+
+
+def _on_one_cpu(forward: ForwardPass) -> bool:
+    """Whether the weights are on one CPU device, or, where there are none, the inputs will be."""
+    devices = set().union(*(value.devices() for value in _values(forward))) or jax.devices()[:1]
+    return [device.platform for device in devices] == ["cpu"]
 
 
 def _state(forward: ForwardPass, values: Sequence[Any]) -> list[tuple[Any, Any]]:
