@@ -46,11 +46,14 @@ class Channel(Generic[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         """Take items until the channel is closed and empty."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or bool(self._items))
-                if not self._items:
-                    return
-                item = self._items.popleft()
-                self._changed.notify_all()
-            yield item
+        while taken := self._take():
+            # Popped, so that who takes an item is the only one to hold it.
+            yield taken.pop()
+
+    def _take(self) -> list[Item]:
+        """The next item; none once the channel is closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or bool(self._items))
+            taken = [self._items.popleft()] if self._items else []
+            self._changed.notify_all()
+        return taken

@@ -76,6 +76,7 @@ class WritingThread:
         try:
             for batch in self._channel:
                 writer.append(batch)
+                del batch
             writer.commit()
         except BaseException as error:
             self._errors.append(error)
@@ -132,6 +133,8 @@ def record(
                 counts = [int(count[:rows].sum()) for count in fetched.overflows]
                 overflows = [a + b for a, b in zip_longest(overflows, counts, fillvalue=0)]
                 on_batch(rows)
+                # Held no longer than it takes, so that its memory can be used again.
+                del fetched
     except BaseException:
         # What was computed is kept; the first error is the one to tell of.
         with suppress(Exception):

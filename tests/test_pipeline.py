@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -135,13 +136,36 @@ def test_memory_stays_bounded_when_writing_is_slow():
     assert Slow.ahead <= 9
 
 
-def threads_end():
+def soon(is_so):
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
-        if not any(thread.name.startswith("actscope") for thread in threading.enumerate()):
+        if is_so():
             return True
         time.sleep(0.01)
     return False
+
+
+def threads_end():
+    return soon(
+        lambda: not any(thread.name.startswith("actscope") for thread in threading.enumerate())
+    )
+
+
+def test_nothing_holds_a_batch_once_it_is_written():
+    class Watching(Doubling):
+        fetched = ()
+
+        def launch(self, inputs):
+            # The one fetched last was handed over; nothing may wait for the next to let it go.
+            assert soon(lambda: all(one() is None for one in self.fetched))
+            return super().launch(inputs)
+
+        def fetch(self, launched):
+            outputs = [array.copy() for array in launched[1]]
+            self.fetched = [weakref.ref(array) for array in outputs]
+            return Fetched(outputs)
+
+    run(batches(5), Watching(), Kept())
 
 
 def test_an_error_in_the_data_keeps_what_was_computed():

@@ -15,6 +15,7 @@ from actscope.protocol import Array, Fetched, Step
 from actscope_keras.capture import Capture, Captured
 from actscope_keras.forward import ForwardPass, Job, in_own_dtype
 from actscope_keras.jax_accelerator import AcceleratorStep
+from actscope_keras.jax_cpu import CpuStep, lent_outputs
 from actscope_keras.objective import share_of_loss
 
 
@@ -36,6 +37,9 @@ class JaxBackend:
     def compile(self, job: Job, arrays: Sequence[Array]) -> Step:
         """Compiles for the arrays' shapes; XLA drops what the wanted tensors do not need."""
         run = _pass if job.objective is None else _pass_with_gradients
+        lent = lent_outputs(job.wanted, len(arrays[0])) if _on_one_cpu(job.forward) else {}
+        if lent:
+            return CpuStep(partial(run, job), partial(_values, job.forward), arrays, lent)
         compiled = (
             jax.jit(lambda values, arrays: run(job, values, arrays))
             .lower(_values(job.forward), list(arrays))
@@ -68,6 +72,12 @@ class JaxBackend:
 
 def _values(forward: ForwardPass) -> list[Any]:
     return [variable.value for variable in forward.model.variables]
+
+
+def _on_one_cpu(forward: ForwardPass) -> bool:
+    """Whether the weights are on one CPU device, or, where there are none, the inputs will be."""
+    devices = set().union(*(value.devices() for value in _values(forward))) or jax.devices()[:1]
+    return [device.platform for device in devices] == ["cpu"]
 
 
 def _state(forward: ForwardPass, values: Sequence[Any]) -> list[tuple[Any, Any]]:

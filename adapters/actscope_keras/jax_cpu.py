@@ -1,0 +1,136 @@
+"""JAX on a CPU: the memory of large outputs is used again, batch after batch.
+
+glibc returns every block of 32 MiB and more to the system when it is freed. The next batch then
+waits for fresh pages, which takes several times as long as filling them. So the memory of an output
+that nobody holds any more is donated to the next batch. What is still held is never overwritten:
+XLA takes other memory where a NumPy array, or a view of one, looks at what it was given.
+"""
+
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from actscope.protocol import Array, Fetched, OutputInfo, Wanted
+from actscope_keras.forward import in_own_dtype, is_own_dtype
+
+RETURNED_WHEN_FREED = 2**25
+"""From this size on a block goes back to the system: the most that glibc raises its limit to."""
+
+
+class LentOutput:
+    """The memory of one large output: lent as arrays, and used again when these are gone.
+
+    No more is kept for later than is in use, so that memory does not grow, and all of it is
+    returned in the end. Arrays may be let go in any thread.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self._in_use: set[int] = set()
+        self._spare: list[jax.Array] = []
+
+    def spare(self) -> jax.Array:
+        """Memory for the next batch's output."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return jnp.empty(self.shape, self.dtype)
+
+    def launched(self, output: jax.Array) -> None:
+        """Note that an output is on its way."""
+        self._in_use.add(id(output))
+
+    def lend(self, output: jax.Array) -> Array:
+        """The output's own memory as an array, read only; views of it keep it too."""
+        # By the buffer protocol: an array made by `__array__` is kept by the output, which would so
+        # hold its own memory.
+        array = np.asarray(memoryview(output))
+        weakref.finalize(array, self._take_back, output).atexit = False
+        return array
+
+    def _take_back(self, output: jax.Array) -> None:
+        # Runs wherever the last holder lets go, even amid `spare`: no lock, and one more or less
+        # kept for a moment does no harm.
+        if id(output) in self._in_use:
+            self._in_use.discard(id(output))
+            self._spare.append(output)
+        del self._spare[len(self._in_use) :]
+
+
+def lent_outputs(wanted: Iterable[Wanted], rows: int) -> dict[int, LentOutput]:
+    """The large ones among a step's outputs, by position."""
+    return {
+        position: LentOutput((rows, *tensor.stored.shape), _own_dtype(tensor.stored))
+        for position, tensor in enumerate(wanted)
+        if rows * tensor.stored.bytes_per_sample >= RETURNED_WHEN_FREED
+    }
+
+
+def _own_dtype(output: OutputInfo) -> np.dtype[Any]:
+    """A dtype that NumPy knows and is as wide."""
+    dtype = jnp.dtype(output.dtype)
+    return dtype if is_own_dtype(dtype) else np.dtype(f"u{dtype.itemsize}")
+
+
+class CpuStep:
+    """A compiled step with large outputs; launching it returns at once."""
+
+    def __init__(
+        self,
+        run: Callable[[list[Any], list[Any]], tuple[list[Any], list[Any]]],
+        values: Callable[[], list[Any]],
+        arrays: Sequence[Array],
+        lent: dict[int, LentOutput],
+    ) -> None:
+        """Compile a pass for the arrays' shapes.
+
+        Args:
+            run: the pass, given the weights and the arrays.
+            values: gives the weights' present values.
+            arrays: inputs and targets.
+            lent: the outputs whose memory is used again.
+        """
+        self._values = values
+        self._lent = lent
+
+        def run_into(values: list[Any], arrays: list[Any], _: list[Any]) -> Any:
+            outputs, overflows = run(values, arrays)
+            for position, one in lent.items():
+                if outputs[position].dtype != one.dtype:
+                    outputs[position] = jax.lax.bitcast_convert_type(outputs[position], one.dtype)
+            return outputs, overflows
+
+        spares = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in lent.values()]
+        # XLA puts each output into the donated memory of its shape.
+        into_spares = jax.jit(run_into, donate_argnums=2, keep_unused=True)
+        self._compiled = into_spares.lower(values(), list(arrays), spares).compile()
+
+    def stage(self, arrays: Sequence[Array]) -> list[Array]:
+        """The arrays themselves."""
+        return list(arrays)
+
+    def launch(self, staged: list[Array]) -> Any:
+        """Dispatch the batch."""
+        spares = [one.spare() for one in self._lent.values()]
+        outputs, overflows = self._compiled(self._values(), staged, spares)
+        for position, one in self._lent.items():
+            one.launched(outputs[position])
+        return outputs, overflows
+
+    def fetch(self, launched: Any) -> Fetched:
+        """The device's own buffers, not copies."""
+        outputs, overflows = launched
+        return Fetched(
+            [self._to_host(position, output) for position, output in enumerate(outputs)],
+            [np.asarray(overflow) for overflow in overflows],
+        )
+
+    def _to_host(self, position: int, output: jax.Array) -> Array:
+        if position in self._lent:
+            return self._lent[position].lend(output)
+        return in_own_dtype(np.asarray(output))
