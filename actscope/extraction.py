@@ -114,8 +114,8 @@ def extract(  # noqa: PLR0913 - the words of the main job, all but three with a 
             sample's row is the gradient of its own number, whatever the batch size.
         y: what the loss or the function gets besides the outputs.
         batch_size: samples per batch; by default 32, and up to 1,024 where the model's layers are
-            small; `"auto"` tries a few and takes the fastest that fits. A model that fixes its
-            batch size keeps its own.
+            small or it runs on an accelerator; `"auto"` tries a few and takes the fastest that
+            fits. A model that fixes its batch size keeps its own.
         samples: how many samples to record; by default all. A `tf.data.Dataset` without it is
             read once more, to count; of an iterable that cannot tell, such as a generator, all is
             recorded until it ends, in chunks.
