@@ -1,17 +1,19 @@
-"""Opening a file of 500 layers, and reading parts of a file of 10 GB, beside the plainest way.
+"""Opening a file of 500 layers, and reading parts of a file of 10 GB, beside two other ways.
 
-That is a copy of a `np.memmap` where the file is in memory, and one read into an array where the
-system had let go of it; of random samples a copy both times. 401,408 bytes per sample.
+The plainest is a copy of a `np.memmap` where the file is in memory, and one read into an array
+where the system had let go of it; of random samples a copy both times. The other is h5py.
+401,408 bytes per sample.
 """
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 import actscope
@@ -29,8 +31,9 @@ SAMPLE, BATCH, RANDOM, CHANNEL = (
     "256 random samples",
     "a channel of 4,096 samples",
 )
+DATASET = "layers/layer_0/output"
 LAYERS = 500
-OURS, PLAIN = "actscope", "the plainest way"
+OURS, PLAIN, H5PY = "actscope", "the plainest way", "h5py (peer)"
 
 
 def forget(path: Path) -> None:
@@ -60,31 +63,37 @@ def opening_table(rounds: int, folder: Path) -> Table:
 
 
 def in_turns(
-    ours: Callable[[Any], Any],
-    plain: Callable[[Any], Any],
+    ways: Mapping[str, Callable[[Any], Any]],
     parts: Sequence[Any],
     before: Callable[[], object] | None = None,
-) -> tuple[list[float], list[float]]:
-    """Milliseconds of both ways for each part; of what is in memory the third time."""
-    found: tuple[list[float], list[float]] = ([], [])
+) -> dict[str, list[float]]:
+    """Milliseconds of each way for each part; of what is in memory the third time."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
     for part in parts:
-        for times, way in zip(found, (ours, plain), strict=True):
+        for name, way in ways.items():
             if before is None:
                 _ = way(part), way(part)
             else:
                 before()
-            times.append(1e3 * timed(partial(way, part)))
+            found[name].append(1e3 * timed(partial(way, part)))
     return found
 
 
-def read_in_memory(path: Path, keys: Sequence[Any]) -> tuple[list[float], list[float]]:
+def read_in_memory(path: Path, keys: Sequence[Any]) -> dict[str, list[float]]:
     """Parts of a file that is in memory."""
     layer = actscope.open(path)["layer_0"]
     mapped = np.memmap(path, np.float32, "r", layer._tensor.offset, layer.shape)
-    return in_turns(lambda key: layer[key], lambda key: np.array(mapped[key]), keys)
+    with h5py.File(path) as file:
+        dataset = file[DATASET]
+        ways = {
+            OURS: lambda key: layer[key],
+            PLAIN: lambda key: np.array(mapped[key]),
+            H5PY: lambda key: dataset[key],
+        }
+        return in_turns(ways, keys)
 
 
-def read_from_disk(path: Path, keys: Sequence[Any]) -> tuple[list[float], list[float]]:
+def read_from_disk(path: Path, keys: Sequence[Any]) -> dict[str, list[float]]:
     """Parts of a file that the system let go of."""
     recording = actscope.open(path)
     offset, shape = recording["layer_0"]._tensor.offset, recording["layer_0"].shape
@@ -94,8 +103,14 @@ def read_from_disk(path: Path, keys: Sequence[Any]) -> tuple[list[float], list[f
             return read_at_once(path, offset + key.start * 4 * prod(shape[1:]), shape[1:], key)
         return np.array(np.memmap(path, np.float32, "r", offset, shape)[key])
 
-    # The layer anew each time: the system keeps what is mapped.
-    return in_turns(lambda key: recording["layer_0"][key], plainly, keys, lambda: forget(path))
+    with h5py.File(path) as file:
+        dataset = file[DATASET]
+        ways = {
+            OURS: lambda key: recording["layer_0"][key],  # anew: the system keeps what is mapped
+            PLAIN: plainly,
+            H5PY: lambda key: dataset[key],
+        }
+        return in_turns(ways, keys, lambda: forget(path))
 
 
 def read_at_once(path: Path, offset: int, shape: tuple[int, ...], rows: slice) -> Array:
@@ -132,17 +147,23 @@ def reading_tables(total: int, folder: Path) -> Iterator[Table]:
         yield _table("reading-disk", f"{title} that is not in memory", found)
 
 
-def _table(name: str, title: str, found: dict[str, tuple[list[float], list[float]]]) -> Table:
-    ours = {part: times[0] for part, times in found.items()}
-    plain = {part: times[1] for part, times in found.items()}
+def _table(name: str, title: str, found: dict[str, dict[str, list[float]]]) -> Table:
+    times = {
+        way: {part: by_way[way] for part, by_way in found.items()} for way in (OURS, PLAIN, H5PY)
+    }
     size = 4 * prod(SAMPLE_SHAPE) * 256
-    speeds = {BATCH: [size / milliseconds / 1e6 for milliseconds in ours[BATCH]]}
+    speeds = {BATCH: [size / milliseconds / 1e6 for milliseconds in times[OURS][BATCH]]}
     series = (
-        Series(OURS, ours, "ms", at_most={SAMPLE: 0.1} if CHANNEL in found else None),
-        Series(PLAIN, plain, "ms"),
+        Series(OURS, times[OURS], "ms", at_most={SAMPLE: 0.1} if CHANNEL in found else None),
+        Series(PLAIN, times[PLAIN], "ms"),
+        Series(H5PY, times[H5PY], "ms"),
         Series("speed of actscope", speeds, "GB/s"),
     )
-    return Table(name, title, series, (Ratio("actscope / the plainest way", (OURS,), (PLAIN,)),))
+    ratios = (
+        Ratio("speed / the plainest way's", (PLAIN,), (OURS,), at_least={BATCH: 0.9}),
+        Ratio("speed / h5py's", (H5PY,), (OURS,)),
+    )
+    return Table(name, title, series, ratios)
 
 
 def tables(options: Options) -> Iterator[Table]:
