@@ -161,7 +161,7 @@ def _json(data: Any) -> str:
 )
 @click.option(
     "--batch-size",
-    help="Samples per batch; by default 32, up to 1,024 where the model's layers are small; auto "
+    help="Samples per batch; by default 32, up to 1,024 for small layers or on a GPU; auto "
     "tries a few and takes the fastest that fits.",
 )
 @click.option("--samples", type=int, help="How many samples to record; by default all.")
