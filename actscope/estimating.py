@@ -2,8 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +21,9 @@ from actscope.store.writers import open_writer
 SECONDS = 4.0
 """How long batches are timed, at most; a run that is shorter is timed whole."""
 
-FEWEST_BATCHES = 8
+FEWEST_BATCHES = 6
+"""Where they take longer than that: as many as tell a pace."""
+
 MOST_BATCHES = 64
 MOST_BYTES = 2**30
 WARM_UP = 4
@@ -66,7 +68,7 @@ def estimate(model: Any, data: Any, path: str | Path, **words: Any) -> Estimate:
     """What `actscope.extract` with the same words will cost; nothing is written to `path`.
 
     A few batches go through everything that a run does, into a temporary file beside `path`, which
-    is removed again. What the whole takes is extrapolated from their pace.
+    is removed again. The rest is reckoned to go on at their steady pace.
 
     Args:
         model: as for `actscope.extract`.
@@ -85,17 +87,17 @@ def estimate(model: Any, data: Any, path: str | Path, **words: Any) -> Estimate:
     feed = feed_for(adapter, model, data, samples)
     total = feed.length
     run = prepare(adapter, model, feed, requested(**words))
-    ready = time.perf_counter() - started
     rows = min(total, max(run.batch_size, _most_rows(run.plan, run.batch_size)))
-    pace = _Pace(time.perf_counter())
+    watch = _Watch()
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".actscope-", dir=path.parent) as folder:
         with open_writer(Path(folder) / "timed.h5", _part_of(run.plan, rows)) as writer:
-            reserved = time.perf_counter() - pace.started
-            batches = pace.few(feed.batches(run.batch_size, 0), rows)
-            record_run(run, replace(feed, batches=lambda *_: batches), writer, pace.note)
+            batches = watch.few(feed.batches(run.batch_size, 0), rows)
+            record_run(run, replace(feed, batches=lambda *_: batches), writer, watch.note)
             written = writer.written
+        timed = time.perf_counter() - started
         stored = sum(file.stat().st_size for file in Path(folder).iterdir())
+    pace = steady_pace(watch.times, watch.rows)
     encoded = stored / written if run.plan.codec != NONE else run.plan.bytes_per_sample
     return Estimate(
         samples=total,
@@ -104,8 +106,9 @@ def estimate(model: Any, data: Any, path: str | Path, **words: Any) -> Estimate:
         bytes_per_sample=run.plan.bytes_per_sample,
         bytes_total=round(total * encoded),
         bytes_free=shutil.disk_usage(path.parent).free,
-        seconds=ready + reserved * total / rows + (total - done) / pace.samples_per_second,
-        samples_per_second=pace.samples_per_second,
+        # Of an unfinished run there may be fewer left than were timed.
+        seconds=max(0.0, timed + (total - done - written) / pace),
+        samples_per_second=pace,
         memory=peak_host_bytes(),
         plan=run.plan,
     )
@@ -129,27 +132,37 @@ def _part_of(plan: RecordingPlan, rows: int) -> RecordingPlan:
     return replace(plan, samples=rows, tensors=tensors, ids=ids, labels=labels)
 
 
-@dataclass
-class _Pace:
-    """When batches were done.
+def steady_pace(times: Sequence[float], rows: Sequence[int]) -> float:
+    """Samples per second once a run is under way; of a run of few batches those of all.
 
-    Attributes:
-        started: when the first was asked for.
-        times: when each was done.
-        rows: how many samples each had.
+    The last batch does not count: none is launched while it is fetched, so that it can seem to take
+    no time. Of the others an even number does, since two may be under way at once.
+
+    Args:
+        times: when the run began, and when each batch was done.
+        rows: the samples of each batch.
     """
+    first, last = 0, len(rows)
+    if last >= FEWEST_BATCHES:
+        first, last = min(WARM_UP, last - FEWEST_BATCHES) + 1, last - 1
+        first += (last - first) % 2
+    return sum(rows[first:last]) / max(1e-9, times[last] - times[first])
 
-    started: float
-    times: list[float] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
+
+class _Watch:
+    """Notes when batches are done, and ends them when enough are."""
+
+    def __init__(self) -> None:
+        self.times = [time.perf_counter()]
+        self.rows: list[int] = []
 
     def few(self, batches: Iterator[tuple[Array, ...]], rows: int) -> Iterator[tuple[Array, ...]]:
         """The first batches, of `rows` rows at most, until enough time has gone by."""
         begun = time.perf_counter()
-        for place, batch in enumerate(batches):
+        for count, batch in enumerate(batches, start=1):
             yield batch
             rows -= len(batch[0])
-            long_enough = time.perf_counter() - begun > SECONDS and place >= FEWEST_BATCHES
+            long_enough = time.perf_counter() - begun > SECONDS and count >= FEWEST_BATCHES
             if long_enough or rows < len(batch[0]):
                 return
 
@@ -157,10 +170,3 @@ class _Pace:
         """A batch is done."""
         self.times.append(time.perf_counter())
         self.rows.append(rows)
-
-    @property
-    def samples_per_second(self) -> float:
-        """The pace once it is steady; of a run of few batches that of all."""
-        skipped = min(WARM_UP, len(self.times) - 1)
-        begun = self.times[skipped - 1] if skipped else self.started
-        return sum(self.rows[skipped:]) / max(1e-9, self.times[-1] - begun)

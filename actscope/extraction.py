@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -218,23 +219,28 @@ def prepare(adapter: Adapter, model: Any, feed: Feed, request: Request) -> Run:
     inputs = _inputs_to_store(declared, feed.example, stored, request.store_inputs)
     targets = objective.targets.arrays if objective and objective.targets else ()
     bytes_per_sample = sum(tensor.stored.bytes_per_sample for tensor in wanted)
-    batch_size = request.batch_size
-    if batch_size is None:
-        batch_size = _suited(adapter, model, trace, bytes_per_sample)
-    batch_size, step = _step(
-        lambda size: trace.compile(wanted, size, objective),
-        batch_size,
-        [*feed.example.arrays, *(array[: len(feed.example)] for array in targets)],
-        feed.samples,
-        fixed_batch(declared),
-        bytes_per_sample,
-    )
+    size = request.batch_size
+    if size is None:
+        size = _suited(adapter, model, trace, bytes_per_sample)
+    with ThreadPoolExecutor(1, "actscope-provenance") as thread:
+        # To hash the weights takes a while, and needs nothing of what compiling does.
+        provenance = thread.submit(adapter.provenance, model)
+        if size == AUTO:
+            provenance.result()  # batches are timed: nothing may run beside them
+        batch_size, step = _step(
+            lambda rows: trace.compile(wanted, rows, objective),
+            size,
+            [*feed.example.arrays, *(array[: len(feed.example)] for array in targets)],
+            feed.samples,
+            fixed_batch(declared),
+            bytes_per_sample,
+        )
     layers, groups = schema.plan_layers(tensor.stored for tensor in wanted)
     plan = RecordingPlan(
         samples=feed.samples or 0,
         tensors=(*inputs, *(layers if request.store else ())),
         groups=groups,
-        provenance=describe(adapter.provenance(model), feed.fingerprint, request, batch_size),
+        provenance=describe(provenance.result(), feed.fingerprint, request, batch_size),
         ids=ids,
         labels=labels,
         keeps_statistics=request.statistics,

@@ -287,7 +287,10 @@ class Adapter(Protocol):
         """
 
     def provenance(self, model: Any) -> ModelProvenance:
-        """What identifies the model and where it runs."""
+        """What identifies the model and where it runs.
+
+        May be called in another thread, while the model that was traced is compiled in this one.
+        """
 
     def share_weights(self, model: Any, path: Path) -> None:
         """Take the model's weights from a file; where it is missing, write them there first."""

@@ -1,11 +1,14 @@
 """What a run will cost: the exact bytes, and no trace of the timed batches."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import actscope
-from actscope import registry
+from actscope import estimating, registry
 from actscope.errors import DataError, OutputExistsError
+from actscope.estimating import steady_pace
 from numpy_model import Adapter, Model, extract, rows
 
 
@@ -65,3 +68,27 @@ def test_what_keeps_a_run_from_starting_is_said(tmp_path):
     with pytest.raises(DataError, match="lz4"):
         estimate(Model(), rows(5), tmp_path / "other.h5", codec="lz4")
     assert (tmp_path / "run.h5").read_bytes() == b"precious"
+
+
+def test_the_pace_is_that_between_warming_up_and_the_last_batch():
+    slow_start = np.cumsum([0, 9, 9, 9, 9, 9, *[2] * 20, 0])
+    assert steady_pace(slow_start, [10] * 26) == 5
+    done_in_pairs = np.repeat(np.arange(0, 48, 8), 2)[1:]  # two at once, in 8 seconds
+    for count in range(6, 11):
+        assert steady_pace(done_in_pairs[: count + 1], [10] * count) == 2.5
+    launched_ahead = [0, 8, 12, 16, 20, 24, 24]  # the last was computed while none followed
+    assert steady_pace(launched_ahead, [10] * 6) == 2.5
+    assert steady_pace([5, 7, 9], [10, 6]) == 4
+
+
+def test_what_is_done_once_counts_once(tmp_path, monkeypatch):
+    clock, open_writer = SimpleNamespace(now=0.0), estimating.open_writer
+
+    def lay_out(*words):
+        clock.now += 100
+        return open_writer(*words)
+
+    monkeypatch.setattr(estimating, "open_writer", lay_out)
+    monkeypatch.setattr(estimating, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    found = estimate(Model(), np.broadcast_to(rows(1), (100_000, 3)), tmp_path / "run.h5")
+    assert 100 <= found.seconds < 101

@@ -30,8 +30,8 @@ from actscope.store.locking import open_locked
 from actscope.store.opening import open_target
 from actscope.store.schema import RecordingPlan
 
-GATHERED_BYTES_PER_TENSOR = 2**22
-GATHERED_BYTES = 64 * 2**20
+GATHERED_BYTES = 8 * 2**20
+"""Of small batches so much is written at once; more gains nothing, and takes memory."""
 
 
 class Writer:
@@ -74,7 +74,6 @@ class Writer:
         self._state_slots = list(target.state.slots)
         self._gathered: list[Sequence[Array]] = []
         self._gathered_rows = 0
-        self._gather_limit = min(GATHERED_BYTES, GATHERED_BYTES_PER_TENSOR * len(plan.tensors))
         self._summing = ThreadPoolExecutor(1, "actscope-checksum")
         self._committed_at = time.monotonic()
 
@@ -87,7 +86,7 @@ class Writer:
         self._statistics.update(batch, self.written + self._gathered_rows)
         self._gathered.append(batch)
         self._gathered_rows += len(batch[0])
-        enough = self._gathered_rows * self._plan.bytes_per_sample >= self._gather_limit
+        enough = self._gathered_rows * self._plan.bytes_per_sample >= GATHERED_BYTES
         if enough or len(self._gathered) == MAXIMUM_BUFFERS:
             self._write_gathered()
         if time.monotonic() - self._committed_at >= SECONDS_BETWEEN_COMMITS:
