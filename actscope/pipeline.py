@@ -6,6 +6,7 @@ was computed until then is written and committed.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import zip_longest
@@ -157,15 +158,22 @@ def _run(
     staged: Iterable[tuple[Batch, Any]], step: Step, done: int
 ) -> Iterator[tuple[Batch, Fetched]]:
     """Each batch with its outputs, the next one launched before the last is fetched."""
-    ahead = None
+    under_way: deque[tuple[Batch, Any]] = deque()
+
+    def oldest() -> tuple[Batch, Fetched]:
+        nonlocal done
+        # Popped, so that what was launched is not held while its outputs wait to be written.
+        inputs, launched = under_way.popleft()
+        fetched = _guarded(step.fetch, launched, done)
+        done += len(inputs[0])
+        return inputs, fetched
+
     for inputs, arrays in staged:
-        launched = _guarded(step.launch, arrays, done)
-        if ahead is not None:
-            yield ahead[0], _guarded(step.fetch, ahead[1], done)
-            done += len(ahead[0][0])
-        ahead = (inputs, launched)
-    if ahead is not None:
-        yield ahead[0], _guarded(step.fetch, ahead[1], done)
+        under_way.append((inputs, _guarded(step.launch, arrays, done)))
+        if len(under_way) > 1:
+            yield oldest()
+    while under_way:
+        yield oldest()
 
 
 Given = TypeVar("Given")

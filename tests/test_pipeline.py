@@ -168,6 +168,27 @@ def test_nothing_holds_a_batch_once_it_is_written():
     run(batches(5), Watching(), Kept())
 
 
+def test_what_was_launched_is_let_go_before_its_outputs_are_written():
+    class Handle(list):
+        """A list that can be watched."""
+
+    handles = []
+
+    class Watching(Doubling):
+        def launch(self, inputs):
+            handle = Handle(super().launch(inputs))
+            handles.append(weakref.ref(handle))
+            return handle
+
+    def on_batch(_):
+        assert sum(handle() is not None for handle in handles) <= 1
+
+    step, writer = Watching(), Kept()
+    record(batches(5), step, writer, batch_size=4, stored_inputs=(), on_batch=on_batch)
+    assert len(handles) == 5
+    assert not any(handle() for handle in handles)
+
+
 def test_an_error_in_the_data_keeps_what_was_computed():
     def broken():
         yield from batches(3)
