@@ -33,9 +33,10 @@ _PASSES = 3
 
 
 def suited(bytes_of_layers: Sequence[int]) -> int:
-    """The batch size for a model on a processor, all layers' results of a sample given in bytes.
+    """The batch size for a model on a processor, a power of two.
 
-    A power of two, which follows from the model alone: a run that broke off goes on with the same.
+    Args:
+        bytes_of_layers: what each layer returns for a sample.
     """
     return _power_of_two(BYTES_OF_LAYERS // max(1, sum(bytes_of_layers)))
 

@@ -44,6 +44,7 @@ def read_ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]
         try:
             for item in items:
                 channel.put(item)
+                del item
         except ChannelClosedError:
             pass
         except BaseException as error:

@@ -193,14 +193,15 @@ class Step(Protocol):
     def stage(self, arrays: Sequence[Array]) -> Any:
         """Send a batch on its way to the device; return what `launch` needs.
 
-        Called in the thread that reads, while other batches are computed.
+        Called in the thread that reads, while another launches and fetches other batches.
 
         Args:
-            arrays: the inputs, flat, and after them the objective's targets, if there are any.
+            arrays: the inputs, flat, and after them the objective's targets, if there are any; each
+                of as many rows as the step was compiled for.
         """
 
     def launch(self, staged: Any) -> Any:
-        """Start the pass over a staged batch; return what `fetch` needs, without waiting."""
+        """Start the pass over a staged batch; return what `fetch` needs, without waiting for it."""
 
     def fetch(self, launched: Any) -> Fetched:
         """Wait for a launched pass and bring what it gave to the host."""
@@ -296,7 +297,10 @@ class Adapter(Protocol):
         """Take the model's weights from a file; where it is missing, write them there first."""
 
     def peak_device_bytes(self, model: Any) -> int | None:
-        """The most memory that was in use on the accelerator; None where there is none."""
+        """The most memory that was in use on the accelerator that the model is on.
+
+        None where it is on none: then the batch size that is taken by default is a processor's.
+        """
 
     def weight_gradients(
         self, model: Any, inputs: Inputs, targets: Inputs, *, share: float

@@ -126,6 +126,16 @@ def test_an_accelerator_takes_what_its_memory_and_the_hosts_hold(
     assert suited_to_accelerator(bytes_of_layers, bytes_per_sample) == size
 
 
+@pytest.mark.parametrize(("peak", "size"), [(None, 32), (0, 1024)])
+def test_an_adapter_says_whether_the_model_is_on_an_accelerator(tmp_path, monkeypatch, peak, size):
+    monkeypatch.setattr(numpy_model.Adapter, "peak_device_bytes", lambda *_: peak)
+    monkeypatch.setattr("actscope.batching.BYTES_OF_LAYERS", 32)
+    recording = numpy_model.extract(
+        numpy_model.Model(), numpy_model.rows(2000), tmp_path / "run.h5", batch_size=None
+    )
+    assert recording.provenance["batch-size"] == size
+
+
 def test_by_default_the_model_decides_and_a_resume_keeps_the_size(tmp_path):
     data = numpy_model.rows(3000)
     by_default = {"batch_size": None}

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+import weakref
 from unittest import mock
 
 import h5py
@@ -130,6 +131,22 @@ def test_they_take_no_room_to_speak_of(tmp_path):
     positions = 8 * (20_000 - 200)
     sizes = [(tmp_path / name).stat().st_size for name in ("alone.h5", "few.h5")]
     assert sizes[0] - sizes[1] < positions + 10_000
+
+
+@pytest.mark.parametrize("stored", [0, 1])
+def test_what_is_not_stored_is_let_go_at_once(tmp_path, stored):
+    example = Example(tmp_path / "run.h5")
+    tensors = example.plan.tensors
+    plan = dataclasses.replace(
+        example.plan, keeps_statistics=True, tensors=tensors[:stored], unstored=tensors[stored:]
+    )
+    with open_writer(example.path, plan) as writer:
+        batch = [array.copy() for array in example.rows(0, 5)]
+        unstored = [weakref.ref(array) for array in batch[stored:]]
+        writer.append(batch)
+        del batch
+        assert unstored
+        assert not any(array() is not None for array in unstored)
 
 
 def test_pictures_and_pages_of_statistics_alone(tmp_path):

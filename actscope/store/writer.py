@@ -84,7 +84,8 @@ class Writer:
         next commit; small batches are gathered first.
         """
         self._statistics.update(batch, self.written + self._gathered_rows)
-        self._gathered.append(batch)
+        # Of those that are not stored nothing is left to do: they are let go.
+        self._gathered.append(batch[: len(self._plan.tensors)])
         self._gathered_rows += len(batch[0])
         enough = self._gathered_rows * self._plan.bytes_per_sample >= GATHERED_BYTES
         if enough or len(self._gathered) == MAXIMUM_BUFFERS:

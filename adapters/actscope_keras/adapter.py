@@ -50,11 +50,11 @@ class KerasAdapter:
 
         share_weights(model, path)
 
-    def peak_device_bytes(self, model: Any) -> int | None:  # noqa: ARG002 - the same for all models
+    def peak_device_bytes(self, model: Any) -> int | None:
         """The accelerator's peak of memory, as the backend counts it."""
         from actscope_keras.tracing import running_backend
 
-        return running_backend().peak_device_bytes()
+        return running_backend().peak_device_bytes(model)
 
     def weight_gradients(
         self, model: Any, inputs: Inputs, targets: Inputs, *, share: float

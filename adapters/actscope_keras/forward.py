@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from actscope.computing import compute
+from actscope.errors import ModelError
 from actscope.protocol import Array, Inputs, Objective, Step, Wanted
 from actscope.reduction import parse
 from actscope_keras.capture import (
@@ -139,6 +140,9 @@ class Job:
                 made[place] = make(self.wanted[place], captured, captured.tensor, masks)
 
         self.forward.run(inputs, is_reachable, self._places, state=state, take=take)
+        missing = [one.source.path for place, one in enumerate(self.wanted) if place not in made]
+        if missing:
+            raise ModelError(f"the model did not call {missing[0]!r} this time: leave it out")
         return _apart([made[place] for place in range(len(self.wanted))])
 
     @cached_property
@@ -204,8 +208,8 @@ class Backend(Protocol):
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
         """The gradient of `share_of_loss` for each trainable variable, as tensors."""
 
-    def peak_device_bytes(self) -> int | None:
-        """The most memory that was in use on the accelerator, or None where there is none."""
+    def peak_device_bytes(self, model: Any) -> int | None:
+        """The most memory in use on the accelerator that the model is on; None where it is not."""
 
     def device(self) -> str:
         """The device that the model runs on, such as `"cpu"` or an accelerator's name."""

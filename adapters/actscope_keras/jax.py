@@ -60,10 +60,12 @@ class JaxBackend:
         gradients: list[Any] = jax.grad(loss)([v.value for v in model.trainable_variables])
         return gradients
 
-    def peak_device_bytes(self) -> int | None:
-        """As the runtime counts it."""
+    def peak_device_bytes(self, model: Any) -> int | None:  # noqa: ARG002 - all are on one device
+        """As the runtime counts it; 0 where it does not."""
+        if jax.default_backend() == "cpu":
+            return None
         statistics = jax.devices()[0].memory_stats() or {}
-        return statistics.get("peak_bytes_in_use")
+        return int(statistics.get("peak_bytes_in_use", 0))
 
     def device(self) -> str:
         """The kind of the first device."""
@@ -76,8 +78,10 @@ def _values(forward: ForwardPass) -> list[Any]:
 
 def _on_one_cpu(forward: ForwardPass) -> bool:
     """Whether the weights are on one CPU device, or, where there are none, the inputs will be."""
+    if jax.default_backend() != "cpu":  # what is on no device for good is computed there
+        return False
     devices = set().union(*(value.devices() for value in _values(forward))) or jax.devices()[:1]
-    return [device.platform for device in devices] == ["cpu"]
+    return len(devices) == 1
 
 
 def _state(forward: ForwardPass, values: Sequence[Any]) -> list[tuple[Any, Any]]:
@@ -141,7 +145,7 @@ class JaxStep:
         return self._compiled(_values(self._forward), staged)
 
     def fetch(self, launched: Any) -> Fetched:
-        """These are the device's own buffers, not copies."""
+        """On one device these are its own buffers, not copies."""
         outputs, overflows = launched
         return Fetched(
             [in_own_dtype(np.asarray(output)) for output in outputs],

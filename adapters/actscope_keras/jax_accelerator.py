@@ -12,7 +12,7 @@ from actscope_keras.forward import in_own_dtype
 
 
 class AcceleratorStep:
-    """A compiled step; launching it returns once its inputs have arrived.
+    """A compiled step; launching it returns once its inputs have arrived, as JAX has it.
 
     Beside the dispatch itself, which takes as long as a small batch is computed, other threads read
     the weights' values and have the outputs copied: of hundreds of arrays that takes milliseconds.

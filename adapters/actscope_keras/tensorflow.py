@@ -43,9 +43,9 @@ class TensorFlowBackend:
         gradients = tape.gradient(loss, variables, unconnected_gradients=zero)
         return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
-    def peak_device_bytes(self) -> int | None:
+    def peak_device_bytes(self, model: Any) -> int | None:  # noqa: ARG002 - all are on one device
         """As the runtime counts it, on the first GPU."""
-        if not tf.config.list_physical_devices("GPU"):
+        if not tf.config.list_logical_devices("GPU"):
             return None
         return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
 

@@ -10,7 +10,8 @@ from actscope.protocol import Array, Fetched, Step
 from actscope_keras.capture import Capture, Captured
 from actscope_keras.forward import ForwardPass, Job
 from actscope_keras.objective import share_of_loss
-from actscope_keras.torch_gpu import GpuStep, Outputs, Run, tensors_of, to_host
+from actscope_keras.torch_gpu import GpuStep
+from actscope_keras.torch_tensors import Outputs, Pass, fetched, tensors_of
 
 
 class TorchBackend:
@@ -37,9 +38,10 @@ class TorchBackend:
         with torch.enable_grad():
             return _gradients(share_of_loss(model, inputs, targets, share), values)
 
-    def peak_device_bytes(self) -> int | None:
-        """As the allocator counts it, on the first GPU."""
-        return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    def peak_device_bytes(self, model: Any) -> int | None:
+        """As the allocator counts it."""
+        device = _device_of(model)
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
     def device(self) -> str:
         """The first GPU's name, or `"cpu"`."""
@@ -59,7 +61,7 @@ def _is_reachable(tensor: Any) -> bool:
 class TorchStep:
     """An eager pass over one batch, on the device where the model is."""
 
-    def __init__(self, run: Run, device: torch.device) -> None:
+    def __init__(self, run: Pass, device: torch.device) -> None:
         """Args: the pass, and the model's device."""
         self._run = run
         self._device = device
@@ -74,10 +76,7 @@ class TorchStep:
 
     def fetch(self, launched: Outputs) -> Fetched:
         """On the CPU these are the tensors' own buffers, not copies."""
-        outputs, overflows = launched
-        return Fetched(
-            [to_host(output) for output in outputs], [to_host(count) for count in overflows]
-        )
+        return fetched(*launched)
 
 
 def _run(job: Job, tensors: Sequence[torch.Tensor]) -> Outputs:

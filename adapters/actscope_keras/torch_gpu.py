@@ -3,20 +3,14 @@
 Each direction has a stream of its own, and host memory that the GPU reads and writes by itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from actscope.protocol import Array, Fetched
 from actscope_keras.pinned import PinnedMemory
-
-Outputs = tuple[list[torch.Tensor], list[torch.Tensor]]
-"""What a pass returns: the outputs, and the counts of overflows beside them."""
-
-Run = Callable[[Sequence[torch.Tensor]], Outputs]
-"""A pass over one batch, on the device where its inputs are."""
+from actscope_keras.torch_tensors import Pass, fetched, tensors_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class Launched:
 class GpuStep:
     """An eager pass over one batch; launching it returns before it is done."""
 
-    def __init__(self, run: Run, device: torch.device) -> None:
+    def __init__(self, run: Pass, device: torch.device) -> None:
         """Args: the pass, and the model's device."""
         self._run = run
         self._device = device
@@ -77,28 +71,8 @@ class GpuStep:
     def fetch(self, launched: Launched) -> Fetched:
         """The memory that the GPU wrote to, not copies."""
         launched.arrived.synchronize()
-        return Fetched(
-            [to_host(output) for output in launched.outputs],
-            [to_host(count) for count in launched.overflows],
-        )
+        return fetched(launched.outputs, launched.overflows)
 
     def _copy(self, tensor: torch.Tensor) -> torch.Tensor:
         """A copy on the host, which is made some time after this returns."""
         return self._memory.tensor(tensor.shape, tensor.dtype).copy_(tensor, non_blocking=True)
-
-
-def tensors_of(arrays: Sequence[Array]) -> list[torch.Tensor]:
-    """The arrays as tensors on the CPU."""
-    # PyTorch has no read-only tensors, and warns of every array that is.
-    own = (array if array.flags.writeable else array.copy() for array in arrays)
-    return [torch.from_numpy(array) for array in own]
-
-
-def to_host(tensor: torch.Tensor) -> Array:
-    """A tensor as an array; a dtype that NumPy lacks as unsigned integers of its bytes."""
-    if tensor.dtype == torch.bfloat16:
-        tensor = tensor.view(torch.int16)
-    elif tensor.dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
-        tensor = tensor.view(torch.uint8)
-    array: Array = tensor.cpu().numpy()
-    return array.view(np.uint16) if tensor.dtype == torch.int16 else array

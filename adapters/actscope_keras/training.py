@@ -58,7 +58,7 @@ class Record(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no typ
             dtype: what to cast them to.
             gradients: what to record the gradients of.
             y: what the loss or the function gets besides the outputs.
-            batch_size: samples per batch; by default as many as suit the layers' sizes.
+            batch_size: samples per batch; by default as in `actscope.extract`.
             ids: a name for each sample.
             labels: a number or text for each sample.
             store_inputs: whether to keep the inputs, once per epoch.

@@ -68,7 +68,7 @@ def batch(number):
 
 
 def outputs(step, data):
-    return step.fetch(step.launch([data])).outputs
+    return step.fetch(step.launch(step.stage([data]))).outputs
 
 
 def address(array):
@@ -126,7 +126,7 @@ def test_a_view_is_enough_to_hold_it(step, look):
 
 def test_memory_given_back_too_early_is_not_overwritten(step):
     """What XLA promises of donated memory that is in use elsewhere; all else rests on it."""
-    step_outputs, _ = launched = step.launch([batch(0)])
+    step_outputs, _ = launched = step.launch(step.stage([batch(0)]))
     held = step.fetch(launched).outputs
     for output, lent in zip(step_outputs, step._lent.values(), strict=True):
         lent._spare.append(output)
@@ -137,7 +137,7 @@ def test_memory_given_back_too_early_is_not_overwritten(step):
 @pytest.mark.parametrize("let_go", [1, 2])
 def test_a_batch_fetched_twice(step, let_go):
     held = [outputs(step, batch(0)), outputs(step, batch(1))]
-    launched = step.launch([batch(2)])
+    launched = step.launch(step.stage([batch(2)]))
     twice = [step.fetch(launched).outputs, step.fetch(launched).outputs]
     del launched, twice[:let_go]
     later = [outputs(step, batch(number)) for number in (3, 4)]
@@ -171,9 +171,9 @@ def test_another_thread_lets_go(step):
 
     thread = threading.Thread(target=take)
     thread.start()
-    ahead = step.launch([batch(0)])
+    ahead = step.launch(step.stage([batch(0)]))
     for number in range(200):
-        following = step.launch([batch(number + 1)])
+        following = step.launch(step.stage([batch(number + 1)]))
         waiting.put((number, step.fetch(ahead).outputs))
         ahead = following
     waiting.put(None)
@@ -187,7 +187,7 @@ def test_in_any_order(step, doings):
     launched, held = [], []
     for number, (doing, which) in enumerate(doings):
         if doing == "launch":
-            launched.append((step.launch([batch(number)]), reference(batch(number))))
+            launched.append((step.launch(step.stage([batch(number)])), reference(batch(number))))
         elif doing == "fetch" and launched:
             one, expected = launched.pop(which % len(launched))
             held += zip(step.fetch(one).outputs, expected, strict=True)

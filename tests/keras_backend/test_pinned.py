@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from actscope_keras import pinned
 from actscope_keras.pinned import PinnedMemory
-from actscope_keras.torch_gpu import to_host
+from actscope_keras.torch_tensors import to_host
 
 SHAPE = torch.Size([3, 2**20])
 
@@ -58,12 +58,63 @@ def test_memory_goes_when_the_last_holder_does(reachable):
     assert reachable == []
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.bool, torch.int64, torch.float8_e4m3fn])
+def test_no_more_is_kept_than_is_lent(reachable):
+    memory = PinnedMemory()
+    held = [to_host(memory.tensor(SHAPE, torch.float32)) for _ in range(5)]
+    assert len(reachable) == 5
+    while held:
+        held.pop()
+        assert len(reachable) <= 2 * len(held) + 1
+    assert reachable == []
+
+
+class Runtime:
+    """CUDA's functions that are called, of which the first answers what it is told to."""
+
+    class cudaError:  # noqa: N801 - as CUDA has it
+        success = 0
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.calls = []
+
+    def cudaHostRegister(self, place, size, flags):  # noqa: N802
+        self.calls.append(("register", place, size, flags))
+        return self.answer
+
+    def cudaHostUnregister(self, place):  # noqa: N802
+        self.calls.append(("unregister", place))
+
+    def wait(self):
+        self.calls.append("wait")
+
+
+@pytest.mark.parametrize("answer", [0, 2])
+def test_a_block_is_given_back_once_nothing_is_under_way(monkeypatch, answer):
+    runtime = Runtime(answer)
+    monkeypatch.setattr(torch.cuda, "cudart", lambda: runtime)
+    monkeypatch.setattr(torch.cuda, "synchronize", runtime.wait)
+    block = np.zeros(10, np.uint8)
+    registered = ("register", block.ctypes.data, 10, 0)
+    if answer:
+        with pytest.raises(MemoryError, match="smaller batch"):
+            pinned.pin(block)
+        assert runtime.calls == [registered]
+    else:
+        pinned.pin(block)()
+        assert runtime.calls == [registered, "wait", ("unregister", block.ctypes.data)]
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, torch.bool, torch.int16, torch.int64, torch.float8_e4m3fn]
+)
 def test_any_dtype_and_shape(reachable, dtype):
-    values = torch.arange(2 * 3 * 2**20).remainder(2).reshape(2, 3, 2**20).to(dtype)
+    values = torch.arange(2 * 3 * 2**20).remainder(2).neg().reshape(2, 3, 2**20).to(dtype)
     copy = PinnedMemory().tensor(values.shape, dtype).copy_(values)
     np.testing.assert_array_equal(to_host(copy), to_host(values))
     assert len(reachable) == 1
+    if dtype == torch.int16:
+        assert to_host(copy).min() == -1
 
 
 @settings(max_examples=25, deadline=None)
