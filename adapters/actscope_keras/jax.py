@@ -7,13 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
-import numpy as np
 from jax.extend.core import get_opaque_trace_state
 from keras.src.backend import is_float_dtype
 
-from actscope.protocol import Array, Fetched, Step
+from actscope.protocol import Array, Step
 from actscope_keras.capture import Capture, Captured
-from actscope_keras.forward import ForwardPass, Job, in_own_dtype
+from actscope_keras.forward import ForwardPass, Job
 from actscope_keras.jax_accelerator import AcceleratorStep
 from actscope_keras.jax_cpu import CpuStep, lent_outputs
 from actscope_keras.objective import share_of_loss
@@ -36,18 +35,12 @@ class JaxBackend:
 
     def compile(self, job: Job, arrays: Sequence[Array]) -> Step:
         """Compiles for the arrays' shapes; XLA drops what the wanted tensors do not need."""
-        run = _pass if job.objective is None else _pass_with_gradients
-        lent = lent_outputs(job.wanted, len(arrays[0])) if _on_one_cpu(job.forward) else {}
-        if lent:
-            return CpuStep(partial(run, job), partial(_values, job.forward), arrays, lent)
-        compiled = (
-            jax.jit(lambda values, arrays: run(job, values, arrays))
-            .lower(_values(job.forward), list(arrays))
-            .compile()
-        )
+        run = partial(_pass if job.objective is None else _pass_with_gradients, job)
+        values = partial(_values, job.forward)
         if jax.default_backend() != "cpu":
-            return AcceleratorStep(compiled, partial(_values, job.forward))
-        return JaxStep(compiled, job.forward)
+            return AcceleratorStep(run, values, arrays)
+        lent = lent_outputs(job.wanted, len(arrays[0])) if _on_one_device(job.forward) else {}
+        return CpuStep(run, values, arrays, lent)
 
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
         """Differentiates with respect to the values that stand in for the variables."""
@@ -76,10 +69,8 @@ def _values(forward: ForwardPass) -> list[Any]:
     return [variable.value for variable in forward.model.variables]
 
 
-def _on_one_cpu(forward: ForwardPass) -> bool:
-    """Whether the weights are on one CPU device, or, where there are none, the inputs will be."""
-    if jax.default_backend() != "cpu":  # what is on no device for good is computed there
-        return False
+def _on_one_device(forward: ForwardPass) -> bool:
+    """Whether the weights are on one device, or, where there are none, the inputs will be."""
     devices = set().union(*(value.devices() for value in _values(forward))) or jax.devices()[:1]
     return len(devices) == 1
 
@@ -126,28 +117,3 @@ def _zeros(job: Job, rows: int) -> dict[Any, Any]:
         (source.path, source.call, source.index): jnp.zeros((rows, *source.shape), source.dtype)
         for source in sources
     }
-
-
-class JaxStep:
-    """A compiled step; launching it returns at once."""
-
-    def __init__(self, compiled: Any, forward: ForwardPass) -> None:
-        self._compiled = compiled
-        self._forward = forward
-
-    def stage(self, arrays: Sequence[Array]) -> list[Array]:
-        """The arrays themselves."""
-        return list(arrays)
-
-    def launch(self, staged: list[Array]) -> Any:
-        """Dispatch the batch."""
-        # The weights are read every time: `fit` and `predict` donate the buffers they were given.
-        return self._compiled(_values(self._forward), staged)
-
-    def fetch(self, launched: Any) -> Fetched:
-        """On one device these are its own buffers, not copies."""
-        outputs, overflows = launched
-        return Fetched(
-            [in_own_dtype(np.asarray(output)) for output in outputs],
-            [np.asarray(overflow) for overflow in overflows],
-        )

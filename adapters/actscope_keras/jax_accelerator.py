@@ -18,10 +18,21 @@ class AcceleratorStep:
     the weights' values and have the outputs copied: of hundreds of arrays that takes milliseconds.
     """
 
-    def __init__(self, compiled: Callable[..., Any], values: Callable[[], list[Any]]) -> None:
-        """Args: the compiled step, and what gives the weights that it takes."""
-        self._compiled = compiled
+    def __init__(
+        self,
+        run: Callable[[list[Any], list[Any]], tuple[list[Any], list[Any]]],
+        values: Callable[[], list[Any]],
+        arrays: Sequence[Array],
+    ) -> None:
+        """Compile a pass for the arrays' shapes.
+
+        Args:
+            run: the pass, given the weights and the arrays.
+            values: gives the weights' present values.
+            arrays: inputs and targets.
+        """
         self._values = values
+        self._compiled = jax.jit(run).lower(values(), list(arrays)).compile()
         self._copying = ThreadPoolExecutor(1, "actscope-copy")
 
     def stage(self, arrays: Sequence[Array]) -> tuple[list[Any], list[Any]]:

@@ -78,7 +78,7 @@ def _own_dtype(output: OutputInfo) -> np.dtype[Any]:
 
 
 class CpuStep:
-    """A compiled step with large outputs; launching it returns at once."""
+    """A compiled step; launching it returns at once."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class CpuStep:
             run: the pass, given the weights and the arrays.
             values: gives the weights' present values.
             arrays: inputs and targets.
-            lent: the outputs whose memory is used again.
+            lent: the outputs whose memory is used again, by position; may be none.
         """
         self._values = values
         self._lent = lent
@@ -116,6 +116,7 @@ class CpuStep:
 
     def launch(self, staged: list[Array]) -> Any:
         """Dispatch the batch."""
+        # The weights are read every time: `fit` and `predict` donate the buffers they were given.
         spares = [one.spare() for one in self._lent.values()]
         outputs, overflows = self._compiled(self._values(), staged, spares)
         for position, one in self._lent.items():
@@ -123,7 +124,7 @@ class CpuStep:
         return outputs, overflows
 
     def fetch(self, launched: Any) -> Fetched:
-        """The device's own buffers, not copies."""
+        """On one device these are its own buffers, not copies."""
         outputs, overflows = launched
         return Fetched(
             [self._to_host(position, output) for position, output in enumerate(outputs)],
