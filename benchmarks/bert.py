@@ -29,6 +29,13 @@ SHAPE = {
 }
 
 
+def build() -> Any:
+    """The model, with random weights."""
+    import keras_hub
+
+    return keras_hub.models.BertBackbone(**SHAPE)
+
+
 def texts(count: int) -> dict[str, Any]:
     """Token ids, none padded."""
     shape = (count, LENGTH)
@@ -52,9 +59,8 @@ def extract(model: Any, data: Any, folder: str) -> None:
 def measure(rounds: int, count: int, folder: str) -> dict[str, list[float]]:
     """Seconds of each way in interleaved rounds, in this process."""
     import keras
-    import keras_hub
 
-    model, data = keras_hub.models.BertBackbone(**SHAPE), texts(count)
+    model, data = build(), texts(count)
     blocks = [model.get_layer(f"transformer_layer_{number}").output for number in range(BLOCKS)]
     many = keras.Model(model.inputs, blocks)
     ways = {

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from benchmarks import bert, convnet
+from benchmarks import bert, convnet, resnet
 from benchmarks.measuring import (
     BACKENDS,
     Options,
@@ -34,19 +32,14 @@ BYTES_PER_SAMPLE = {
 
 def model_and_words(name: str, count: int) -> tuple[Any, Any, dict[str, Any]]:
     """A model, its data, and the words of the recording."""
-    import keras
-
     if name == "convnet":
         words: dict[str, Any] = {"layers": "all", "batch_size": convnet.BATCH_SIZE}
         return convnet.build(), convnet.images(count), words
     if name == "resnet":
-        data = np.random.default_rng(0).random((count, 224, 224, 3), np.float32)
         words = {"layers": "type:Conv2D", "reduce": "mean", "batch_size": 32}
-        return keras.applications.ResNet50(weights=None), data, words
-    import keras_hub
-
+        return resnet.build(), resnet.images(count), words
     words = {"layers": "transformer_layer_*", "batch_size": bert.BATCH_SIZE}
-    return keras_hub.models.BertBackbone(**bert.SHAPE), bert.texts(count), words
+    return bert.build(), bert.texts(count), words
 
 
 def estimated(name: str, count: int, folder: str) -> dict[str, float]:

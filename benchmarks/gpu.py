@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import bert
+from benchmarks import bert, resnet
 from benchmarks.convnet import raw_write
 from benchmarks.measuring import BACKENDS, Options, in_process, new_file, rounds_of
 from benchmarks.tables import Ratio, Series, Table
@@ -75,14 +75,9 @@ def gpu() -> str:
 
 def model_and_data(name: str, count: int) -> tuple[Any, Any]:
     """The model, with random weights, and random inputs."""
-    import keras
-
     if name == "gpu-bert":
-        import keras_hub
-
-        return keras_hub.models.BertBackbone(**bert.SHAPE), bert.texts(count)
-    data = np.random.default_rng(0).random((count, 224, 224, 3), np.float32)
-    return keras.applications.ResNet50(weights=None), data
+        return bert.build(), bert.texts(count)
+    return resnet.build(), resnet.images(count)
 
 
 def forward(model: Any, batch: Any) -> tuple[Callable[[], Any], Callable[[Any], Any]]:

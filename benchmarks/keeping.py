@@ -8,9 +8,7 @@ ResNet50, where the model computes more per value.
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
-
-from benchmarks import convnet
+from benchmarks import convnet, resnet
 from benchmarks.measuring import Options, by_backend, new_file, rounds_of
 from benchmarks.tables import Ratio, Series, Table
 
@@ -33,10 +31,7 @@ def measure_convnet(rounds: int, samples: int, folder: str) -> dict[str, list[fl
 
 def measure_resnet(rounds: int, images: int, folder: str) -> dict[str, list[float]]:
     """The same for every convolution of ResNet50 on images of 224x224, whole."""
-    import keras
-
-    model = keras.applications.ResNet50(weights=None)
-    data = np.random.default_rng(0).random((images, 224, 224, 3), np.float32)
+    model, data = resnet.build(), resnet.images(images)
     words = {"layers": "type:Conv2D", "batch_size": 16}
     with new_file(folder) as path:
         ways = {

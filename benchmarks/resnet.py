@@ -23,6 +23,18 @@ BATCH_SIZE = 32
 FIRST_BLOCK = "conv2_block1_out"
 
 
+def build() -> Any:
+    """ResNet50 with random weights."""
+    import keras
+
+    return keras.applications.ResNet50(weights=None)
+
+
+def images(count: int) -> Any:
+    """Random pictures, shape `(count, 224, 224, 3)`, float32."""
+    return np.random.default_rng(0).random((count, 224, 224, 3), np.float32)
+
+
 def extract(model: Any, data: Any, folder: str, layers: str, reduce: str | None) -> None:
     """A recording in a file that is taken away again."""
     import actscope
@@ -36,8 +48,7 @@ def measure(rounds: int, count: int, folder: str) -> dict[str, list[float]]:
     """Seconds of each way in interleaved rounds, in this process."""
     import keras
 
-    model = keras.applications.ResNet50(weights=None)
-    data = np.random.default_rng(0).random((count, 224, 224, 3), np.float32)
+    model, data = build(), images(count)
     outputs = [layer.output for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     average = keras.layers.GlobalAveragePooling2D
     many = keras.Model(model.inputs, [average()(output) for output in outputs])
