@@ -16,6 +16,7 @@ import numpy as np
 
 from actscope.protocol import Array, Fetched, OutputInfo, Wanted
 from actscope_keras.forward import in_own_dtype, is_own_dtype
+from actscope_keras.jax_compiling import compiled
 
 RETURNED_WHEN_FREED = 2**25
 """From this size on a block goes back to the system: the most that glibc raises its limit to."""
@@ -107,8 +108,7 @@ class CpuStep:
 
         spares = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in lent.values()]
         # XLA puts each output into the donated memory of its shape.
-        into_spares = jax.jit(run_into, donate_argnums=2, keep_unused=True)
-        self._compiled = into_spares.lower(values(), list(arrays), spares).compile()
+        self._compiled = compiled(run_into, values(), list(arrays), spares, donated=2)
 
     def stage(self, arrays: Sequence[Array]) -> list[Array]:
         """The arrays themselves."""

@@ -1,0 +1,45 @@
+"""Compiling for a CPU so that the convolutions use all of it.
+
+XLA as jaxlib 0.10 brings it gives convolutions to YNNPACK, which computes them on one core, and on
+that one no faster than XLA's own: ResNet50 takes 1.4 times as long, VGG16 1.8 times (see
+benchmarks/RESULTS.md). Sums and matrix products, which it computes well, stay with it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from actscope_keras.jax_convolutions import with_direct_convolutions
+
+OPTIONS = {
+    "xla_cpu_experimental_ynn_fusion_type": (
+        "LIBRARY_FUSION_TYPE_REDUCE,LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+    )
+}
+"""What YNNPACK does by default, without `LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION`."""
+
+
+def compiled(function: Callable[..., Any], *arguments: Any, donated: int) -> Any:
+    """The function, compiled for arguments of these shapes.
+
+    Args:
+        function: takes and returns trees of arrays.
+        arguments: what it will be called with, or their shapes and dtypes.
+        donated: the position of the argument whose memory the results may take.
+    """
+    traced, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    flat = with_direct_convolutions(traced)
+    structure = jax.tree.structure(shapes)
+
+    def run(*arguments: Any) -> Any:
+        return structure.unflatten(flat(*jax.tree.leaves(arguments)))
+
+    lowered = jax.jit(run, donate_argnums=donated, keep_unused=True).lower(*arguments)
+    try:
+        return lowered.compile(compiler_options=OPTIONS)
+    except jax.errors.JaxRuntimeError as error:
+        if next(iter(OPTIONS)) not in str(error):
+            raise
+        # An XLA that does not know the option.
+        return lowered.compile()
