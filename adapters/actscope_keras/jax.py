@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
-from jax.extend.core import get_opaque_trace_state
 from keras.src.backend import is_float_dtype
 
 from actscope.protocol import Array, Step
@@ -16,6 +15,11 @@ from actscope_keras.forward import ForwardPass, Job
 from actscope_keras.jax_accelerator import AcceleratorStep
 from actscope_keras.jax_cpu import CpuStep, lent_outputs
 from actscope_keras.objective import share_of_loss
+
+try:
+    from jax.extend.core import get_opaque_trace_state
+except ImportError:  # it became public in jax 0.10
+    from jax._src.core import get_opaque_trace_state
 
 
 class JaxBackend:
