@@ -3,7 +3,8 @@
 Keras has no forward hooks, but every layer's call passes through `keras.layers.Layer.__call__`,
 every other operation of a functional model through `keras.Operation.__call__`, and every loop,
 softmax and sigmoid through the backend's. These are replaced while a capture is under way in some
-thread, and put back after the last; calls in other threads pass straight through.
+thread, and put back after the last; calls in other threads pass straight through. So is what makes
+the PyTorch backend copy pictures that it need not.
 """
 
 import threading
@@ -32,6 +33,9 @@ _LOOPING = (
     "while_loop",
 )
 """Operations that trace a function apart from the rest, on the backends that trace."""
+
+_COPYING = "_transpose_spatial_inputs"
+"""What Keras's PyTorch backend moves the channels with, before each convolution and pooling."""
 
 OutputKey = tuple[str, int, int]
 """Layer path, call and index: what names one tensor."""
@@ -274,6 +278,9 @@ def _replace_calls() -> None:
     for name in _LOOPING:
         original = getattr(core, name)
         _replace(core, name, original, _looping(original))
+    if hasattr(nn, _COPYING):
+        original = getattr(nn, _COPYING)
+        _replace(nn, _COPYING, original, _viewing(original))
 
 
 def _replace(owner: Any, name: str, original: Callable[..., Any], new: Callable[..., Any]) -> None:
@@ -313,6 +320,20 @@ def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
         return output
 
     return activation
+
+
+def _viewing(original: Callable[..., Any]) -> Callable[..., Any]:
+    """The channels moved as a view, not a copy: PyTorch computes on them as they are.
+
+    ResNet50 spends 4 of 10 seconds on these copies (see benchmarks/RESULTS.md).
+    """
+
+    @wraps(original)
+    def channels_first(inputs: Any) -> Any:
+        capture: Capture | None = getattr(_state, "capture", None)
+        return original(inputs) if capture is None else keras.ops.moveaxis(inputs, -1, 1)
+
+    return channels_first
 
 
 def _intercepting(owner: type, original: Callable[..., Any]) -> Callable[..., Any]:
