@@ -31,6 +31,9 @@ from actscope_keras.objective import value_of
 OUTPUT = "output"
 """What the model's own output is called among its layers."""
 
+BATCHES_AT_A_TIME = 2
+"""How many batches a compiled step computes on a CPU: one takes the cores that the other leaves."""
+
 
 @dataclass(frozen=True)
 class ForwardPass:

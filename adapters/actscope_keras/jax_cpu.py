@@ -8,6 +8,7 @@ XLA takes other memory where a NumPy array, or a view of one, looks at what it w
 
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from actscope.protocol import Array, Fetched, OutputInfo, Wanted
-from actscope_keras.forward import in_own_dtype, is_own_dtype
+from actscope_keras.forward import BATCHES_AT_A_TIME, in_own_dtype, is_own_dtype
 from actscope_keras.jax_compiling import compiled
 
 RETURNED_WHEN_FREED = 2**25
@@ -79,7 +80,11 @@ def _own_dtype(output: OutputInfo) -> np.dtype[Any]:
 
 
 class CpuStep:
-    """A compiled step; launching it returns at once."""
+    """A compiled step, of which two batches run at a time.
+
+    JAX computes what one thread launches one after another. Launched from two, the next batch takes
+    the cores that this one leaves idle.
+    """
 
     def __init__(
         self,
@@ -98,6 +103,7 @@ class CpuStep:
         """
         self._values = values
         self._lent = lent
+        self._threads = ThreadPoolExecutor(BATCHES_AT_A_TIME)
 
         def run_into(values: list[Any], arrays: list[Any], _: list[Any]) -> Any:
             outputs, overflows = run(values, arrays)
@@ -114,18 +120,21 @@ class CpuStep:
         """The arrays themselves."""
         return list(arrays)
 
-    def launch(self, staged: list[Array]) -> Any:
-        """Dispatch the batch."""
+    def launch(self, staged: list[Array]) -> Future[Any]:
+        """Run the batch; this returns before it is done."""
         # The weights are read every time: `fit` and `predict` donate the buffers they were given.
+        return self._threads.submit(self._run, self._values(), staged)
+
+    def _run(self, values: list[Any], arrays: list[Array]) -> Any:
         spares = [one.spare() for one in self._lent.values()]
-        outputs, overflows = self._compiled(self._values(), staged, spares)
+        outputs, overflows = self._compiled(values, arrays, spares)
         for position, one in self._lent.items():
             one.launched(outputs[position])
-        return outputs, overflows
+        return jax.block_until_ready((outputs, overflows))
 
-    def fetch(self, launched: Any) -> Fetched:
+    def fetch(self, launched: Future[Any]) -> Fetched:
         """On one device these are its own buffers, not copies."""
-        outputs, overflows = launched
+        outputs, overflows = launched.result()
         return Fetched(
             [self._to_host(position, output) for position, output in enumerate(outputs)],
             [np.asarray(overflow) for overflow in overflows],

@@ -9,10 +9,8 @@ import tensorflow as tf
 
 from actscope.protocol import Array, Fetched
 from actscope_keras.capture import Capture, Captured
-from actscope_keras.forward import ForwardPass, Job, in_own_dtype, is_own_dtype
+from actscope_keras.forward import BATCHES_AT_A_TIME, ForwardPass, Job, in_own_dtype, is_own_dtype
 from actscope_keras.objective import share_of_loss
-
-BATCHES_AT_A_TIME = 2
 
 
 class TensorFlowBackend:
