@@ -126,7 +126,8 @@ def test_a_view_is_enough_to_hold_it(step, look):
 
 def test_memory_given_back_too_early_is_not_overwritten(step):
     """What XLA promises of donated memory that is in use elsewhere; all else rests on it."""
-    step_outputs, _ = launched = step.launch(step.stage([batch(0)]))
+    launched = step.launch(step.stage([batch(0)]))
+    step_outputs, _ = launched.result()
     held = step.fetch(launched).outputs
     for output, lent in zip(step_outputs, step._lent.values(), strict=True):
         lent._spare.append(output)
