@@ -22,6 +22,7 @@ BENCHMARKS = {
     "convnet": "benchmarks.convnet",
     "growth": "benchmarks.growth",
     "resnet": "benchmarks.resnet",
+    "forward": "benchmarks.forward",
     "bert": "benchmarks.bert",
     "gpu": "benchmarks.gpu",
     "keract": "benchmarks.keract_speed",

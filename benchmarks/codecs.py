@@ -3,11 +3,11 @@
 Random values after a ReLU, float32, `(N, 24, 24, 16)`, appended in batches of 512 from memory:
 everything that a recording does is in the time, from laying the file out to its name. "Encoding
 alone" is the codec over the same chunks in as many threads, and nothing else. Then all layers of
-the ConvNet are recorded with zstd, beside capturing them into memory and encoding these arrays
-alone, per backend in a process of its own.
+the ConvNet are recorded with zstd, beside capturing them into memory, encoding these arrays alone
+and writing what that gives, per backend in a process of its own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ SHAPE = (24, 24, 16)
 BATCH_SIZE = 512
 CHUNK_BYTES = 2**20
 CAPTURE, ALONE, EXTRACT = "capture into memory", "encoding alone", "`extract`, zstd"
+WRITE = "raw write of the encoded bytes"
 RATIOS = (
     Ratio(
         "speed with 2 threads / 1", ("recorded, 1 thread",), ("recorded, 2 threads",), at_least=1.6
@@ -57,10 +58,10 @@ def record(batches: Sequence[Any], path: Path, codec: str, layout: str, threads:
         writer.complete()
 
 
-def encode_all(chunks: Sequence[Any], codec: str, threads: int) -> None:
-    """The codec alone."""
+def encode_all(chunks: Sequence[Any], codec: str, threads: int) -> list[memoryview]:
+    """The codec alone, and what it gives."""
     with ThreadPoolExecutor(threads) as pool:
-        sum(pool.map(lambda chunk: len(encode(chunk, codec)), chunks))
+        return list(pool.map(partial(encode, codec=codec), chunks))
 
 
 def in_chunks(rows: Any) -> Iterator[Any]:
@@ -80,7 +81,7 @@ def codecs_table(samples: int, rounds: int, folder: Path) -> Table:
     size = sum(batch.nbytes for batch in batches)
     smaller: dict[str, list[float]] = {}
     with new_file(folder) as path:
-        ways = {
+        ways: dict[tuple[str, str], Callable[[], Any]] = {
             ("none", "recorded, 2 threads"): partial(record, batches, path, "none", "sample", 2)
         }
         for codec in ("zstd", "gzip"):
@@ -104,26 +105,28 @@ def codecs_table(samples: int, rounds: int, folder: Path) -> Table:
     return Table("codecs", title, (*series, Series("smaller by", smaller, "times")), RATIOS)
 
 
-def measure_beside_model(rounds: int, samples: int, folder: str) -> dict[str, list[float]]:
-    """Seconds to capture the ConvNet's layers, to encode them alone, and for both at once.
+def one_round(model: Any, data: Any, path: Path) -> dict[str, float]:
+    """Seconds to capture the model's layers, to encode, to write, and for all at once."""
+    batches: list[list[Any]] = []
+    encoded: list[memoryview] = []
+    capturing = timed(lambda: batches.extend(convnet.capture(model, data)))
+    layers = [np.concatenate(one) for one in zip(*batches, strict=True)]
+    batches.clear()
+    chunks = [chunk for layer in layers for chunk in in_chunks(layer)]
+    encoding = timed(lambda: encoded.extend(encode_all(chunks, "zstd", chunked_writer.THREADS)))
+    writing = timed(lambda: convnet.raw_write([encoded], path))
+    for held in (layers, chunks, encoded):
+        held.clear()
+    recording = timed(lambda: convnet.extract(model, data, path, codec="zstd"))
+    return {CAPTURE: capturing, ALONE: encoding, WRITE: writing, EXTRACT: recording}
 
-    The first round warms up and is left out.
-    """
+
+def measure_beside_model(rounds: int, samples: int, folder: str) -> dict[str, list[float]]:
+    """Rounds of the ConvNet; the first warms up and is left out."""
     model, data = convnet.build(), convnet.images(samples)
-    threads = chunked_writer.THREADS
-    times: dict[str, list[float]] = {CAPTURE: [], ALONE: [], EXTRACT: []}
     with new_file(folder) as path:
-        extract = partial(convnet.extract, model, data, path, codec="zstd")
-        batches: list[list[Any]] = []
-        for _ in range(rounds + 1):
-            times[CAPTURE].append(timed(lambda: batches.extend(convnet.capture(model, data))))
-            layers = [np.concatenate(one) for one in zip(*batches, strict=True)]
-            batches.clear()
-            chunks = [chunk for layer in layers for chunk in in_chunks(layer)]
-            times[ALONE].append(timed(partial(encode_all, chunks, "zstd", threads)))
-            del layers, chunks
-            times[EXTRACT].append(timed(extract))
-    return {name: found[1:] for name, found in times.items()}
+        found = [one_round(model, data, path) for _ in range(rounds + 1)][1:]
+    return {name: [one[name] for one in found] for name in found[0]}
 
 
 def tables(options: Options) -> Iterator[Table]:
@@ -132,6 +135,7 @@ def tables(options: Options) -> Iterator[Table]:
     yield codecs_table(samples, options.rounds, options.folder)
     found = by_backend(measure_beside_model, options, options.rounds, samples, str(options.folder))
     series = tuple(Series(label, values) for label, values in found.items())
-    ratio = Ratio("extract / (capture + encoding alone)", (EXTRACT,), (CAPTURE, ALONE))
+    ceilings = (CAPTURE, ALONE, WRITE)
+    ratio = Ratio("extract / (capture + encoding + raw write)", (EXTRACT,), ceilings, at_most=1.1)
     title = f"Recording the ConvNet with zstd: all layers, {samples:,} samples"
     yield Table("codecs-model", title, series, (ratio,))
