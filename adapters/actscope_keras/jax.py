@@ -43,8 +43,10 @@ class JaxBackend:
         values = partial(_values, job.forward)
         if jax.default_backend() != "cpu":
             return AcceleratorStep(run, values, arrays)
-        lent = lent_outputs(job.wanted, len(arrays[0])) if _on_one_device(job.forward) else {}
-        return CpuStep(run, values, arrays, lent)
+        if not _on_one_device(job.forward):
+            # Two at a time could wait for each other, each with some of the devices.
+            return CpuStep(run, values, arrays, {}, at_a_time=1)
+        return CpuStep(run, values, arrays, lent_outputs(job.wanted, len(arrays[0])))
 
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
         """Differentiates with respect to the values that stand in for the variables."""

@@ -80,10 +80,10 @@ def _own_dtype(output: OutputInfo) -> np.dtype[Any]:
 
 
 class CpuStep:
-    """A compiled step, of which two batches run at a time.
+    """A compiled step, of which several batches run at a time.
 
-    JAX computes what one thread launches one after another. Launched from two, the next batch takes
-    the cores that this one leaves idle.
+    JAX computes what one thread launches one after another. Launched from another, the next batch
+    takes the cores that this one leaves idle.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class CpuStep:
         values: Callable[[], list[Any]],
         arrays: Sequence[Array],
         lent: dict[int, LentOutput],
+        at_a_time: int = BATCHES_AT_A_TIME,
     ) -> None:
         """Compile a pass for the arrays' shapes.
 
@@ -100,10 +101,11 @@ class CpuStep:
             values: gives the weights' present values.
             arrays: inputs and targets.
             lent: the outputs whose memory is used again, by position; may be none.
+            at_a_time: how many batches run beside each other.
         """
         self._values = values
         self._lent = lent
-        self._threads = ThreadPoolExecutor(BATCHES_AT_A_TIME)
+        self._threads = ThreadPoolExecutor(at_a_time)
 
         def run_into(values: list[Any], arrays: list[Any], _: list[Any]) -> Any:
             outputs, overflows = run(values, arrays)

@@ -1,6 +1,9 @@
 """On a CPU, JAX writes large outputs into memory used before, and never into what is still held."""
 
+import os
 import queue
+import subprocess
+import sys
 import threading
 import time
 
@@ -267,3 +270,35 @@ def test_a_batch_of_fixed_size(tmp_path):
     data = np.random.default_rng(0).random((31, 2, 3), np.float32)
     with actscope.extract(model, data, tmp_path / "run.h5") as run:
         np.testing.assert_array_equal(run["doubled"][:], data * 2)
+
+
+ON_TWO_DEVICES = """
+import keras, numpy as np, actscope
+devices = keras.distribution.list_devices()
+assert len(devices) == 2, devices
+mesh = keras.distribution.DeviceMesh((2,), ["model"], devices)
+layout = keras.distribution.LayoutMap(mesh)
+layout["dense.*kernel"] = (None, "model")
+keras.distribution.set_distribution(
+    keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="model")
+)
+model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, name="dense")])
+assert len(model.get_layer("dense").kernel.value.devices()) == 2
+data = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)
+with actscope.extract(model, data, PATH, batch_size=4) as recording:
+    kernel, bias = (np.asarray(value) for value in model.get_layer("dense").get_weights())
+    np.testing.assert_allclose(recording["dense"][:], data @ kernel + bias, rtol=1e-5, atol=1e-5)
+"""
+
+
+def test_a_model_on_two_devices(tmp_path):
+    script = ON_TWO_DEVICES.replace("PATH", repr(str(tmp_path / "all.h5")))
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **flags},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
