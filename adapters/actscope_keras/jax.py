@@ -44,8 +44,7 @@ class JaxBackend:
         if jax.default_backend() != "cpu":
             return AcceleratorStep(run, values, arrays)
         if not _on_one_device(job.forward):
-            # Two at a time could wait for each other, each with some of the devices.
-            return CpuStep(run, values, arrays, {}, at_a_time=1)
+            return CpuStep(run, values, arrays, {}, on_several_devices=True)
         return CpuStep(run, values, arrays, lent_outputs(job.wanted, len(arrays[0])))
 
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:

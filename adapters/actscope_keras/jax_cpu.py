@@ -80,7 +80,7 @@ def _own_dtype(output: OutputInfo) -> np.dtype[Any]:
 
 
 class CpuStep:
-    """A compiled step, of which several batches run at a time.
+    """A compiled step, of which two batches run at a time where their order does not count.
 
     JAX computes what one thread launches one after another. Launched from another, the next batch
     takes the cores that this one leaves idle.
@@ -92,7 +92,8 @@ class CpuStep:
         values: Callable[[], list[Any]],
         arrays: Sequence[Array],
         lent: dict[int, LentOutput],
-        at_a_time: int = BATCHES_AT_A_TIME,
+        *,
+        on_several_devices: bool = False,
     ) -> None:
         """Compile a pass for the arrays' shapes.
 
@@ -101,11 +102,10 @@ class CpuStep:
             values: gives the weights' present values.
             arrays: inputs and targets.
             lent: the outputs whose memory is used again, by position; may be none.
-            at_a_time: how many batches run beside each other.
+            on_several_devices: two batches could wait for each other, each with some of them.
         """
         self._values = values
         self._lent = lent
-        self._threads = ThreadPoolExecutor(at_a_time)
 
         def run_into(values: list[Any], arrays: list[Any], _: list[Any]) -> Any:
             outputs, overflows = run(values, arrays)
@@ -117,6 +117,8 @@ class CpuStep:
         spares = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in lent.values()]
         # XLA puts each output into the donated memory of its shape.
         self._compiled = compiled(run_into, values(), list(arrays), spares, donated=2)
+        in_turn = on_several_devices or self._compiled.has_effects
+        self._threads = ThreadPoolExecutor(1 if in_turn else BATCHES_AT_A_TIME)
 
     def stage(self, arrays: Sequence[Array]) -> list[Array]:
         """The arrays themselves."""
@@ -129,7 +131,7 @@ class CpuStep:
 
     def _run(self, values: list[Any], arrays: list[Array]) -> Any:
         spares = [one.spare() for one in self._lent.values()]
-        outputs, overflows = self._compiled(values, arrays, spares)
+        outputs, overflows = self._compiled.call(values, arrays, spares)
         for position, one in self._lent.items():
             one.launched(outputs[position])
         return jax.block_until_ready((outputs, overflows))

@@ -24,6 +24,7 @@ if keras.config.backend() != "jax":
     pytest.skip("about JAX", allow_module_level=True)
 
 import jax
+from jax.experimental import io_callback
 
 from actscope_keras import jax_cpu
 
@@ -302,3 +303,24 @@ def test_a_model_on_two_devices(tmp_path):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
+
+
+class Noted(layers.Layer):
+    """Tells Python of every batch, in their order."""
+
+    def __init__(self, note, **words):
+        super().__init__(**words)
+        self.note = note
+
+    def call(self, inputs):
+        io_callback(lambda first: self.note(float(first)), None, inputs[0, 0], ordered=True)
+        return inputs * 2
+
+
+def test_callbacks_run_in_the_order_of_the_samples(tmp_path):
+    seen = []
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, Noted(seen.append, name="noted")(inputs))
+    data = np.arange(600, dtype=np.float32).reshape(200, 3)
+    actscope.extract(model, data, tmp_path / "all.h5", batch_size=4)
+    assert seen[-50:] == list(data[::4, 0])
