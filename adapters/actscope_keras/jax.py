@@ -43,8 +43,9 @@ class JaxBackend:
         values = partial(_values, job.forward)
         if jax.default_backend() != "cpu":
             return AcceleratorStep(run, values, arrays)
-        lent = lent_outputs(job.wanted, len(arrays[0])) if _on_one_device(job.forward) else {}
-        return CpuStep(run, values, arrays, lent)
+        if not _on_one_device(job.forward):
+            return CpuStep(run, values, arrays, {}, on_several_devices=True)
+        return CpuStep(run, values, arrays, lent_outputs(job.wanted, len(arrays[0])))
 
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
         """Differentiates with respect to the values that stand in for the variables."""

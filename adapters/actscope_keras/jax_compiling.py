@@ -6,6 +6,7 @@ benchmarks/RESULTS.md). Sums and matrix products, which it computes well, stay w
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -20,7 +21,20 @@ OPTIONS = {
 """What YNNPACK does by default, without `LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION`."""
 
 
-def compiled(function: Callable[..., Any], *arguments: Any, donated: int) -> Any:
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled function.
+
+    Attributes:
+        call: takes the arguments, gives the results.
+        has_effects: whether it does more than that, such as calling Python in a certain order.
+    """
+
+    call: Callable[..., Any]
+    has_effects: bool
+
+
+def compiled(function: Callable[..., Any], *arguments: Any, donated: int) -> Compiled:
     """The function, compiled for arguments of these shapes.
 
     Args:
@@ -37,9 +51,10 @@ def compiled(function: Callable[..., Any], *arguments: Any, donated: int) -> Any
 
     lowered = jax.jit(run, donate_argnums=donated, keep_unused=True).lower(*arguments)
     try:
-        return lowered.compile(compiler_options=OPTIONS)
+        call = lowered.compile(compiler_options=OPTIONS)
     except jax.errors.JaxRuntimeError as error:
         if next(iter(OPTIONS)) not in str(error):
             raise
         # An XLA that does not know the option.
-        return lowered.compile()
+        call = lowered.compile()
+    return Compiled(call, bool(traced.effects))

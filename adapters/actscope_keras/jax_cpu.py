@@ -80,10 +80,10 @@ def _own_dtype(output: OutputInfo) -> np.dtype[Any]:
 
 
 class CpuStep:
-    """A compiled step, of which two batches run at a time.
+    """A compiled step, of which two batches run at a time where their order does not count.
 
-    JAX computes what one thread launches one after another. Launched from two, the next batch takes
-    the cores that this one leaves idle.
+    JAX computes what one thread launches one after another. Launched from another, the next batch
+    takes the cores that this one leaves idle.
     """
 
     def __init__(
@@ -92,6 +92,8 @@ class CpuStep:
         values: Callable[[], list[Any]],
         arrays: Sequence[Array],
         lent: dict[int, LentOutput],
+        *,
+        on_several_devices: bool = False,
     ) -> None:
         """Compile a pass for the arrays' shapes.
 
@@ -100,10 +102,10 @@ class CpuStep:
             values: gives the weights' present values.
             arrays: inputs and targets.
             lent: the outputs whose memory is used again, by position; may be none.
+            on_several_devices: two batches could wait for each other, each with some of them.
         """
         self._values = values
         self._lent = lent
-        self._threads = ThreadPoolExecutor(BATCHES_AT_A_TIME)
 
         def run_into(values: list[Any], arrays: list[Any], _: list[Any]) -> Any:
             outputs, overflows = run(values, arrays)
@@ -115,6 +117,8 @@ class CpuStep:
         spares = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in lent.values()]
         # XLA puts each output into the donated memory of its shape.
         self._compiled = compiled(run_into, values(), list(arrays), spares, donated=2)
+        in_turn = on_several_devices or self._compiled.has_effects
+        self._threads = ThreadPoolExecutor(1 if in_turn else BATCHES_AT_A_TIME)
 
     def stage(self, arrays: Sequence[Array]) -> list[Array]:
         """The arrays themselves."""
@@ -127,7 +131,7 @@ class CpuStep:
 
     def _run(self, values: list[Any], arrays: list[Array]) -> Any:
         spares = [one.spare() for one in self._lent.values()]
-        outputs, overflows = self._compiled(values, arrays, spares)
+        outputs, overflows = self._compiled.call(values, arrays, spares)
         for position, one in self._lent.items():
             one.launched(outputs[position])
         return jax.block_until_ready((outputs, overflows))

@@ -182,7 +182,7 @@ def test_trees_of_results_and_donated_memory():
         return {"sum": first["a"] + second, "own": [first["a"], spare * 0]}
 
     step = compiled(function, {"a": np.ones(3)}, np.full(3, 2.0), np.ones(3), donated=2)
-    results = step({"a": np.arange(3.0)}, np.full(3, 2.0), jax.numpy.ones(3))
+    results = step.call({"a": np.arange(3.0)}, np.full(3, 2.0), jax.numpy.ones(3))
     np.testing.assert_array_equal(results["sum"], [2, 3, 4])
     np.testing.assert_array_equal(results["own"][0], [0, 1, 2])
     np.testing.assert_array_equal(results["own"][1], [0, 0, 0])
@@ -191,4 +191,4 @@ def test_trees_of_results_and_donated_memory():
 def test_an_xla_that_does_not_know_the_option(monkeypatch):
     monkeypatch.setattr(jax_compiling, "OPTIONS", {"xla_cpu_no_such_option": "1"})
     step = compiled(lambda x, _: x + 1, np.zeros(2), [], donated=1)
-    np.testing.assert_array_equal(step(np.zeros(2), []), [1, 1])
+    np.testing.assert_array_equal(step.call(np.zeros(2), []), [1, 1])

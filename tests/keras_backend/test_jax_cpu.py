@@ -1,6 +1,9 @@
 """On a CPU, JAX writes large outputs into memory used before, and never into what is still held."""
 
+import os
 import queue
+import subprocess
+import sys
 import threading
 import time
 
@@ -21,6 +24,7 @@ if keras.config.backend() != "jax":
     pytest.skip("about JAX", allow_module_level=True)
 
 import jax
+from jax.experimental import io_callback
 
 from actscope_keras import jax_cpu
 
@@ -267,3 +271,56 @@ def test_a_batch_of_fixed_size(tmp_path):
     data = np.random.default_rng(0).random((31, 2, 3), np.float32)
     with actscope.extract(model, data, tmp_path / "run.h5") as run:
         np.testing.assert_array_equal(run["doubled"][:], data * 2)
+
+
+ON_TWO_DEVICES = """
+import keras, numpy as np, actscope
+devices = keras.distribution.list_devices()
+assert len(devices) == 2, devices
+mesh = keras.distribution.DeviceMesh((2,), ["model"], devices)
+layout = keras.distribution.LayoutMap(mesh)
+layout["dense.*kernel"] = (None, "model")
+keras.distribution.set_distribution(
+    keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="model")
+)
+model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, name="dense")])
+assert len(model.get_layer("dense").kernel.value.devices()) == 2
+data = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)
+with actscope.extract(model, data, PATH, batch_size=4) as recording:
+    kernel, bias = (np.asarray(value) for value in model.get_layer("dense").get_weights())
+    np.testing.assert_allclose(recording["dense"][:], data @ kernel + bias, rtol=1e-5, atol=1e-5)
+"""
+
+
+def test_a_model_on_two_devices(tmp_path):
+    script = ON_TWO_DEVICES.replace("PATH", repr(str(tmp_path / "all.h5")))
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **flags},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+class Noted(layers.Layer):
+    """Tells Python of every batch, in their order."""
+
+    def __init__(self, note, **words):
+        super().__init__(**words)
+        self.note = note
+
+    def call(self, inputs):
+        io_callback(lambda first: self.note(float(first)), None, inputs[0, 0], ordered=True)
+        return inputs * 2
+
+
+def test_callbacks_run_in_the_order_of_the_samples(tmp_path):
+    seen = []
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, Noted(seen.append, name="noted")(inputs))
+    data = np.arange(600, dtype=np.float32).reshape(200, 3)
+    actscope.extract(model, data, tmp_path / "all.h5", batch_size=4)
+    assert seen[-50:] == list(data[::4, 0])
