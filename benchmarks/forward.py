@@ -6,9 +6,9 @@ model returns. Both compile anew.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from benchmarks import convnet
 from benchmarks.measuring import Options, by_backend, new_file, predict_anew, rounds_of
 from benchmarks.resnet import BATCH_SIZE, images
 from benchmarks.tables import Ratio, Series, Table
@@ -29,11 +29,8 @@ def extracting(network: str) -> str:
 
 def extract(model: Any, data: Any, folder: str) -> None:
     """A recording of the model's output, in a file that is taken away again."""
-    import actscope
-
     with new_file(folder) as path:
-        record = partial(actscope.extract, model, data, Path(path), store_inputs=False)
-        record(layers="output", batch_size=BATCH_SIZE).close()
+        convnet.extract(model, data, path, layers="output", batch_size=BATCH_SIZE)
 
 
 def measure(rounds: int, count: int, folder: str) -> dict[str, list[float]]:

@@ -278,7 +278,7 @@ def _replace_calls() -> None:
     for name in _LOOPING:
         original = getattr(core, name)
         _replace(core, name, original, _looping(original))
-    if hasattr(nn, _COPYING):
+    if keras.config.backend() == "torch" and hasattr(nn, _COPYING):
         original = getattr(nn, _COPYING)
         _replace(nn, _COPYING, original, _viewing(original))
 
@@ -323,15 +323,22 @@ def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _viewing(original: Callable[..., Any]) -> Callable[..., Any]:
-    """The channels moved as a view, not a copy: PyTorch computes on them as they are.
+    """The channels of PyTorch's tensors moved as a view, where Keras, as of 3.15, copies them.
 
-    ResNet50 spends 4 of 10 seconds on these copies (see benchmarks/RESULTS.md).
+    ResNet50 spends 4 of 10 seconds on these copies (see benchmarks/RESULTS.md). They stay for
+    integers, whose pooling has no form for views, and on devices other than these two.
     """
 
     @wraps(original)
     def channels_first(inputs: Any) -> Any:
         capture: Capture | None = getattr(_state, "capture", None)
-        return original(inputs) if capture is None else keras.ops.moveaxis(inputs, -1, 1)
+        if (
+            capture is None
+            or not inputs.is_floating_point()
+            or inputs.device.type not in ("cpu", "cuda")
+        ):
+            return original(inputs)
+        return keras.ops.moveaxis(inputs, -1, 1)
 
     return channels_first
 

@@ -211,6 +211,9 @@ class Backend(Protocol):
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
         """The gradient of `share_of_loss` for each trainable variable, as tensors."""
 
+    def value_of(self, variable: Any) -> Array:
+        """A variable's value, not copied where it is in the host's memory; see `in_own_dtype`."""
+
     def peak_device_bytes(self, model: Any) -> int | None:
         """The most memory in use on the accelerator that the model is on; None where it is not."""
 

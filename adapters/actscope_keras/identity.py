@@ -35,8 +35,9 @@ def identify(model: Any) -> ModelProvenance:
 
 def _hash_of(weights: Iterable[Any]) -> str:
     digest = hashlib.sha256()
+    value_of = running_backend().value_of
     for weight in weights:
-        array = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        array = np.ascontiguousarray(value_of(weight))
         digest.update(f"{weight.dtype}{array.shape}".encode())
         digest.update(array.reshape(-1).view(np.uint8))
     return digest.hexdigest()

@@ -7,11 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
+import numpy as np
 from keras.src.backend import is_float_dtype
 
 from actscope.protocol import Array, Step
 from actscope_keras.capture import Capture, Captured
-from actscope_keras.forward import ForwardPass, Job
+from actscope_keras.forward import ForwardPass, Job, in_own_dtype
 from actscope_keras.jax_accelerator import AcceleratorStep
 from actscope_keras.jax_cpu import CpuStep, lent_outputs
 from actscope_keras.objective import share_of_loss
@@ -57,6 +58,10 @@ class JaxBackend:
 
         gradients: list[Any] = jax.grad(loss)([v.value for v in model.trainable_variables])
         return gradients
+
+    def value_of(self, variable: Any) -> Array:
+        """On a CPU its own buffer."""
+        return in_own_dtype(np.asarray(variable.value))
 
     def peak_device_bytes(self, model: Any) -> int | None:  # noqa: ARG002 - all are on one device
         """As the runtime counts it; 0 where it does not."""

@@ -1,7 +1,7 @@
 """Compiling for a CPU so that the convolutions use all of it.
 
-XLA as jaxlib 0.10 brings it gives convolutions to YNNPACK, which computes them on one core, and on
-that one no faster than XLA's own: ResNet50 takes 1.4 times as long, VGG16 1.8 times (see
+XLA as jaxlib 0.10 brings it gives convolutions to YNNPACK, which computes each on one core, while
+XLA's own use all of them: ResNet50 takes 1.4 times as long, VGG16 up to 1.8 times (see
 benchmarks/RESULTS.md). Sums and matrix products, which it computes well, stay with it.
 """
 
@@ -18,7 +18,10 @@ OPTIONS = {
         "LIBRARY_FUSION_TYPE_REDUCE,LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
     )
 }
-"""What YNNPACK does by default, without `LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION`."""
+"""What YNNPACK does by default from jaxlib 0.10 on, without convolutions one by one."""
+
+FIRST_VERSION = (0, 10)
+"""Of jax: before it, YNNPACK does nothing by default."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,15 @@ def compiled(function: Callable[..., Any], *arguments: Any, donated: int) -> Com
         return structure.unflatten(flat(*jax.tree.leaves(arguments)))
 
     lowered = jax.jit(run, donate_argnums=donated, keep_unused=True).lower(*arguments)
+    return Compiled(_compiled(lowered), bool(traced.effects))
+
+
+def _compiled(lowered: Any) -> Any:
+    if jax.__version_info__ < FIRST_VERSION:
+        return lowered.compile()
     try:
-        call = lowered.compile(compiler_options=OPTIONS)
+        return lowered.compile(compiler_options=OPTIONS)
     except jax.errors.JaxRuntimeError as error:
         if next(iter(OPTIONS)) not in str(error):
             raise
-        # An XLA that does not know the option.
-        call = lowered.compile()
-    return Compiled(call, bool(traced.effects))
+        return lowered.compile()  # an XLA that no longer knows the option

@@ -127,14 +127,20 @@ class CpuStep:
     def launch(self, staged: list[Array]) -> Future[Any]:
         """Run the batch; this returns before it is done."""
         # The weights are read every time: `fit` and `predict` donate the buffers they were given.
-        return self._threads.submit(self._run, self._values(), staged)
-
-    def _run(self, values: list[Any], arrays: list[Array]) -> Any:
+        values = self._values()
+        # Made here, where JAX's settings for the caller's thread hold, such as 64 bits.
+        arrays = [jnp.asarray(array) for array in staged]
         spares = [one.spare() for one in self._lent.values()]
+        return self._threads.submit(self._run, values, arrays, spares)
+
+    def _run(
+        self, values: list[Any], arrays: list[jax.Array], spares: list[jax.Array]
+    ) -> tuple[list[jax.Array], list[jax.Array]]:
         outputs, overflows = self._compiled.call(values, arrays, spares)
         for position, one in self._lent.items():
             one.launched(outputs[position])
-        return jax.block_until_ready((outputs, overflows))
+        jax.block_until_ready((outputs, overflows))
+        return outputs, overflows
 
     def fetch(self, launched: Future[Any]) -> Fetched:
         """On one device these are its own buffers, not copies."""

@@ -41,6 +41,10 @@ class TensorFlowBackend:
         gradients = tape.gradient(loss, variables, unconnected_gradients=zero)
         return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
+    def value_of(self, variable: Any) -> Array:
+        """On a CPU its own buffer."""
+        return _to_host(tf.convert_to_tensor(variable.value))
+
     def peak_device_bytes(self, model: Any) -> int | None:  # noqa: ARG002 - all are on one device
         """As the runtime counts it, on the first GPU."""
         if not tf.config.list_logical_devices("GPU"):

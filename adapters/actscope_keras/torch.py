@@ -11,7 +11,7 @@ from actscope_keras.capture import Capture, Captured
 from actscope_keras.forward import ForwardPass, Job
 from actscope_keras.objective import share_of_loss
 from actscope_keras.torch_gpu import GpuStep
-from actscope_keras.torch_tensors import Outputs, Pass, fetched, tensors_of
+from actscope_keras.torch_tensors import Outputs, Pass, fetched, tensors_of, to_host
 
 
 class TorchBackend:
@@ -37,6 +37,10 @@ class TorchBackend:
         values = [variable.value for variable in model.trainable_variables]
         with torch.enable_grad():
             return _gradients(share_of_loss(model, inputs, targets, share), values)
+
+    def value_of(self, variable: Any) -> Array:
+        """On a CPU its own buffer."""
+        return to_host(variable.value.detach())
 
     def peak_device_bytes(self, model: Any) -> int | None:
         """As the allocator counts it."""

@@ -1,6 +1,9 @@
 """On a CPU, JAX's slow convolutions are computed otherwise, and come out the same."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -19,27 +22,43 @@ from jax import lax
 
 from actscope_keras import jax_compiling
 from actscope_keras.jax_compiling import compiled
-from actscope_keras.jax_convolutions import MOST_PRODUCTS, with_direct_convolutions
+from actscope_keras.jax_convolutions import (
+    MOST_PRODUCTS,
+    MOST_PRODUCTS_OF_ONE,
+    with_direct_convolutions,
+)
 
 AXES = {1: "W", 2: "HW", 3: "DHW"}
 
 
-def convolution(groups, strides=1, padding="VALID", dilation=1, **words):
+def convolution(
+    groups, strides=1, padding="VALID", dilation=1, kernel_layout="spatial-IO", **words
+):
+    """Of a kernel laid out in one of two ways; numbers hold for all axes."""
+
     def convolve(images, kernel):
         spatial = images.ndim - 2
         axes = AXES[spatial]
         return lax.conv_general_dilated(
             images,
             kernel,
-            (strides,) * spatial,
+            per_axis(strides, spatial),
             padding,
-            rhs_dilation=(dilation,) * spatial,
-            dimension_numbers=(f"N{axes}C", f"{axes}IO", f"N{axes}C"),
+            rhs_dilation=per_axis(dilation, spatial),
+            dimension_numbers=(
+                f"N{axes}C",
+                kernel_layout.replace("spatial-", axes).replace("-spatial", axes),
+                f"N{axes}C",
+            ),
             feature_group_count=groups,
             **words,
         )
 
     return convolve
+
+
+def per_axis(value, spatial):
+    return (value,) * spatial if isinstance(value, int) else tuple(value)
 
 
 def primitives(function, *arguments):
@@ -51,54 +70,77 @@ def primitives(function, *arguments):
 
 
 def by_hand(images, kernel, strides, padding, dilation):
-    """The definition, one output at a time, in float64; each output has one input channel."""
+    """The definition, one output at a time, in float64; each output has one input channel.
+
+    The kernel has its positions first; `padding` is in pairs, of which a negative one cuts off.
+    """
     *extents, _, outputs = kernel.shape
-    sizes = [(extent - 1) * dilation + 1 for extent in extents]
-    pads = [(0, 0)] * len(sizes)
-    if padding == "SAME":
-        needed = [
-            max((-(-length // strides) - 1) * strides + size - length, 0)
-            for length, size in zip(images.shape[1:-1], sizes, strict=True)
-        ]
-        pads = [(one // 2, one - one // 2) for one in needed]
-    padded = np.pad(images.astype(np.float64), [(0, 0), *pads, (0, 0)])
+    spatial = len(extents)
+    strides, dilation = per_axis(strides, spatial), per_axis(dilation, spatial)
+    wide = np.pad(
+        images.astype(np.float64),
+        [(0, 0), *((max(before, 0), max(after, 0)) for before, after in padding), (0, 0)],
+    )
+    cut = [
+        slice(max(-before, 0), length - max(-after, 0))
+        for (before, after), length in zip(padding, wide.shape[1:-1], strict=True)
+    ]
+    padded = wide[(slice(None), *cut)]
     channel_of = np.arange(outputs) // (outputs // images.shape[-1])
     lengths = [
-        (length - size) // strides + 1
-        for length, size in zip(padded.shape[1:-1], sizes, strict=True)
+        max((length - (extent - 1) * apart - 1) // stride + 1, 0)
+        for length, extent, apart, stride in zip(
+            padded.shape[1:-1], extents, dilation, strides, strict=True
+        )
     ]
     result = np.zeros((len(images), *lengths, outputs))
     for place in itertools.product(*map(range, lengths)):
         for at in itertools.product(*map(range, extents)):
-            where = tuple(p * strides + a * dilation for p, a in zip(place, at, strict=True))
+            where = tuple(
+                p * stride + a * apart
+                for p, stride, a, apart in zip(place, strides, at, dilation, strict=True)
+            )
             pixels = padded[(slice(None), *where)][:, channel_of]
             result[(slice(None), *place)] += pixels * kernel[at][0]
     return result
 
 
+@st.composite
+def convolutions(draw):
+    """Axes of their own lengths, kernels, strides, padding and dilation."""
+    spatial = draw(st.integers(1, 3))
+
+    def each(numbers):
+        return draw(st.tuples(*[numbers] * spatial))
+
+    padding = each(st.tuples(st.integers(-1, 2), st.integers(-1, 2)))
+    channels = draw(st.integers(1, 3))
+    return {
+        "lengths": each(st.integers(6, 8)),
+        "extents": each(st.integers(1, 3)),
+        "strides": each(st.integers(1, 3)),
+        "dilation": each(st.integers(1, 2)),
+        "padding": padding,
+        "channels": channels,
+        "outputs": channels * draw(st.integers(1, 3)),
+        "kernel_layout": draw(st.sampled_from(["spatial-IO", "OI-spatial"])),
+    }
+
+
 @settings(max_examples=60, deadline=None)
-@given(
-    spatial=st.integers(1, 3),
-    channels=st.integers(1, 3),
-    multiple=st.integers(1, 3),
-    extent=st.integers(1, 3),
-    strides=st.integers(1, 3),
-    dilation=st.integers(1, 2),
-    padding=st.sampled_from(["VALID", "SAME"]),
-    length=st.integers(5, 7),
-)
-def test_equals_the_definition(
-    spatial, channels, multiple, extent, strides, dilation, padding, length
-):
+@given(case=convolutions())
+def test_equals_the_definition(case):
     random = np.random.default_rng(0)
-    lengths = [length + axis for axis in range(spatial)]
-    images = random.normal(size=(2, *lengths, channels)).astype(np.float32)
-    kernel = random.normal(size=(*[extent] * spatial, 1, channels * multiple)).astype(np.float32)
-    function = convolution(channels, strides, padding, dilation)
-    names, result = primitives(function, images, kernel)
+    images = random.normal(size=(2, *case["lengths"], case["channels"])).astype(np.float32)
+    kernel = random.normal(size=(*case["extents"], 1, case["outputs"])).astype(np.float32)
+    words = {name: case[name] for name in ("strides", "padding", "dilation")}
+    given = kernel
+    if case["kernel_layout"] == "OI-spatial":
+        given = np.moveaxis(kernel, (-1, -2), (0, 1))
+    function = convolution(case["channels"], **words, kernel_layout=case["kernel_layout"])
+    names, result = primitives(function, images, given)
     assert "conv_general_dilated" not in names
-    expected = by_hand(images, kernel, strides, padding, dilation)
-    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(result, by_hand(images, kernel, **words), rtol=1e-5, atol=1e-5)
 
 
 def test_what_is_not_finite_stays_so():
@@ -109,19 +151,22 @@ def test_what_is_not_finite_stays_so():
     kernel[1, 1] = -1
     names, result = primitives(convolution(2, padding="SAME"), images, kernel)
     assert "conv_general_dilated" not in names
-    np.testing.assert_array_equal(result, by_hand(images, kernel, 1, "SAME", 1))
+    np.testing.assert_array_equal(result, by_hand(images, kernel, 1, [(1, 1), (1, 1)], 1))
 
 
-def test_an_input_smaller_than_the_kernel():
-    images, kernel = np.ones((2, 2, 2, 1), np.float32), np.ones((3, 3, 1, 4), np.float32)
-    _, result = primitives(convolution(1), images, kernel)
+@pytest.mark.parametrize("length", [1, 2])
+@pytest.mark.parametrize("strides", [1, 2])
+def test_an_input_smaller_than_the_kernel(length, strides):
+    images, kernel = np.ones((2, length, 2, 1), np.float32), np.ones((3, 3, 1, 4), np.float32)
+    _, result = primitives(convolution(1, strides), images, kernel)
     assert result.shape == (2, 0, 0, 4)
 
 
 UNCHANGED = {
     "several-input-channels": ((4, 6, 6, 3), (3, 3, 3, 4), 1, {}),
     "grouped": ((4, 6, 6, 4), (3, 3, 2, 4), 2, {}),
-    "large": ((1, 70, 1, 1), (MOST_PRODUCTS + 1, 1, 1, 2), 1, {}),
+    "large": ((1, 70, 1, 2), (MOST_PRODUCTS + 1, 1, 1, 2), 2, {}),
+    "large-of-one": ((1, 70, 1, 1), (MOST_PRODUCTS_OF_ONE + 1, 1, 1, 2), 1, {}),
     "transposed": (
         (4, 6, 6, 1),
         (3, 3, 1, 2),
@@ -175,6 +220,30 @@ def test_a_recording_equals_the_model_built_to_each_layer(tmp_path):
             upto = keras.Model(model.inputs, model.get_layer(name).output)
             expected = upto.predict(data, verbose=0)
             np.testing.assert_allclose(recording[name][:], expected, rtol=1e-5, atol=1e-6)
+
+
+IN_64_BITS = """
+import jax, keras, numpy as np, actscope
+inputs = keras.Input((8, 8, 1))
+first = keras.layers.Conv2D(2, 3, name="first")(inputs)
+model = keras.Model(inputs, keras.layers.DepthwiseConv2D(3, name="deep")(first))
+data = np.random.default_rng(0).normal(size=(9, 8, 8, 1)).astype(np.float32)
+with actscope.extract(model, data, PATH, batch_size=4) as recording:
+    upto = keras.Model(inputs, model.get_layer("deep").output)
+    np.testing.assert_allclose(recording["deep"][:], upto.predict(data), rtol=1e-5, atol=1e-5)
+"""
+
+
+def test_where_jax_computes_in_64_bits(tmp_path):
+    script = IN_64_BITS.replace("PATH", repr(str(tmp_path / "all.h5")))
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "JAX_ENABLE_X64": "1", "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_trees_of_results_and_donated_memory():

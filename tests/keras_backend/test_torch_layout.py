@@ -77,6 +77,17 @@ def test_every_layer_gives_what_it_gives_alone(model, tmp_path):
             np.testing.assert_array_equal(recording[layer.name][:], expected)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float16", "float64"])
+def test_pooling_of_other_dtypes(dtype, tmp_path):
+    inputs = keras.Input((20, 20, 3), dtype=dtype)
+    model = keras.Model(inputs, layers.MaxPooling2D(2, dtype=dtype, name="pooled")(inputs))
+    data = np.random.default_rng(0).integers(0, 200, (5, 20, 20, 3)).astype(dtype)
+    actscope.extract(model, data, tmp_path / "all.h5")
+    expected = data.reshape(5, 10, 2, 10, 2, 3).max(axis=(2, 4))
+    with actscope.open(tmp_path / "all.h5") as recording:
+        np.testing.assert_array_equal(recording["pooled"][:], expected)
+
+
 class Copies(TorchDispatchMode):
     """Counts the tensors that are copied as they are."""
 
