@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import keras
@@ -250,6 +250,12 @@ _under_way: list[Capture] = []
 _originals: dict[tuple[Any, str], Callable[..., Any]] = {}
 
 
+def _current() -> Capture | None:
+    """What records the layers called in this thread, if anything does."""
+    capture: Capture | None = getattr(_state, "capture", None)
+    return capture
+
+
 @contextmanager
 def capturing(capture: Capture) -> Iterator[None]:
     """Record into `capture` every layer called in this thread; nothing stays behind afterwards."""
@@ -257,7 +263,7 @@ def capturing(capture: Capture) -> Iterator[None]:
         if not _under_way:
             _replace_calls()
         _under_way.append(capture)
-    previous, _state.capture = getattr(_state, "capture", None), capture
+    previous, _state.capture = _current(), capture
     try:
         yield
     finally:
@@ -270,22 +276,20 @@ def capturing(capture: Capture) -> Iterator[None]:
 
 def _replace_calls() -> None:
     for owner in (keras.layers.Layer, keras.Operation):
-        original = owner.__dict__["__call__"]
-        _replace(owner, "__call__", original, _intercepting(owner, original))
+        _replace(owner, "__call__", partial(_intercepting, owner))
     for name in ("softmax", "sigmoid"):
-        original = getattr(nn, name)
-        _replace(nn, name, original, _noting(original))
+        _replace(nn, name, _noting)
     for name in _LOOPING:
-        original = getattr(core, name)
-        _replace(core, name, original, _looping(original))
+        _replace(core, name, _looping)
     if keras.config.backend() == "torch" and hasattr(nn, _COPYING):
-        original = getattr(nn, _COPYING)
-        _replace(nn, _COPYING, original, _viewing(original))
+        _replace(nn, _COPYING, _viewing)
 
 
-def _replace(owner: Any, name: str, original: Callable[..., Any], new: Callable[..., Any]) -> None:
-    _originals[owner, name] = original
-    setattr(owner, name, new)
+def _replace(
+    owner: Any, name: str, wrapping: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> None:
+    original = _originals[owner, name] = vars(owner)[name]
+    setattr(owner, name, wrapping(original))
 
 
 def _restore_calls() -> None:
@@ -299,7 +303,7 @@ def _looping(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def operation(*args: Any, **kwargs: Any) -> Any:
-        capture: Capture | None = getattr(_state, "capture", None)
+        capture = _current()
         if capture is None:
             return original(*args, **kwargs)
         with capture.loop():
@@ -314,7 +318,7 @@ def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def activation(x: Any, *args: Any, **kwargs: Any) -> Any:
         output = original(x, *args, **kwargs)
-        capture: Capture | None = getattr(_state, "capture", None)
+        capture = _current()
         if capture is not None:
             capture.note_activation(x, output)
         return output
@@ -331,7 +335,7 @@ def _viewing(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def channels_first(inputs: Any) -> Any:
-        capture: Capture | None = getattr(_state, "capture", None)
+        capture = _current()
         if (
             capture is None
             or not inputs.is_floating_point()
@@ -353,7 +357,7 @@ def _intercepting(owner: type, original: Callable[..., Any]) -> Callable[..., An
     passed_before = keras.layers.Layer if owner is keras.Operation else ()
 
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
-        capture: Capture | None = getattr(_state, "capture", None)
+        capture = _current()
         if capture is None or isinstance(self, passed_before) or self not in capture.paths:
             return original(self, *args, **kwargs)
         with capture.inside(self):
