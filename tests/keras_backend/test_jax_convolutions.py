@@ -1,9 +1,6 @@
 """On a CPU, JAX's slow convolutions are computed otherwise, and come out the same."""
 
 import itertools
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -13,6 +10,8 @@ from hypothesis import strategies as st
 from keras import layers
 
 import actscope
+from alone import run_alone
+from models import up_to_each_layer
 
 if keras.config.backend() != "jax":
     pytest.skip("about JAX", allow_module_level=True)
@@ -216,10 +215,9 @@ def test_a_recording_equals_the_model_built_to_each_layer(tmp_path):
     names = ["first", "deep", "pooled", "apart", "mean"]
     actscope.extract(model, data, tmp_path / "all.h5", layers=names)
     with actscope.open(tmp_path / "all.h5") as recording:
+        expected = up_to_each_layer(model, data)
         for name in names:
-            upto = keras.Model(model.inputs, model.get_layer(name).output)
-            expected = upto.predict(data, verbose=0)
-            np.testing.assert_allclose(recording[name][:], expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(recording[name][:], expected[name], rtol=1e-5, atol=1e-6)
 
 
 IN_64_BITS = """
@@ -235,15 +233,7 @@ with actscope.extract(model, data, PATH, batch_size=4) as recording:
 
 
 def test_where_jax_computes_in_64_bits(tmp_path):
-    script = IN_64_BITS.replace("PATH", repr(str(tmp_path / "all.h5")))
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "JAX_ENABLE_X64": "1", "KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    run_alone(IN_64_BITS, tmp_path / "all.h5", JAX_ENABLE_X64="1")
 
 
 def test_trees_of_results_and_donated_memory():

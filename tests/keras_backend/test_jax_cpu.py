@@ -1,9 +1,6 @@
 """On a CPU, JAX writes large outputs into memory used before, and never into what is still held."""
 
-import os
 import queue
-import subprocess
-import sys
 import threading
 import time
 
@@ -19,6 +16,7 @@ from actscope.planning import plan_wanted
 from actscope.protocol import Inputs
 from actscope.registry import adapter_for
 from actscope.selection import select
+from alone import run_alone
 
 if keras.config.backend() != "jax":
     pytest.skip("about JAX", allow_module_level=True)
@@ -293,16 +291,8 @@ with actscope.extract(model, data, PATH, batch_size=4) as recording:
 
 
 def test_a_model_on_two_devices(tmp_path):
-    script = ON_TWO_DEVICES.replace("PATH", repr(str(tmp_path / "all.h5")))
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "KERAS_BACKEND": "jax"}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, **flags},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    two = "--xla_force_host_platform_device_count=2"
+    run_alone(ON_TWO_DEVICES, tmp_path / "all.h5", XLA_FLAGS=two)
 
 
 class Noted(layers.Layer):
