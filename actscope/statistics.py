@@ -6,14 +6,24 @@ most of them for each channel.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from actscope import scan
 from actscope.axes import channel_axis
+from actscope.channelwise import (
+    along_rows,
+    computed_in,
+    counted,
+    less,
+    of_channels,
+    of_samples,
+    pieces,
+    sums_of_squares,
+)
 from actscope.errors import FormatError
 from actscope.histogram import BINS, BinCounter
 
@@ -24,9 +34,10 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
 
-_ELEMENTS_PER_PIECE = 2**18  # fits into the cache of a core, in single and double precision
 _CHANNELS_PER_PIECE = 2**12
-_WIDEST_FOLD = 2048
+_SCANNED_AT_ONCE = 2**24
+"""Values: where they have to be copied first, no more memory is taken at a time."""
+
 _BYTES_PER_BLOCK = 2**24
 _SINGLE_REACH = 1e15
 """Deviations between its inverse and this are squared in single precision, and do not vanish or
@@ -72,8 +83,9 @@ class RunningStatistics:
 
     Moments are found piece by piece in two passes, and combined as by Chan, Golub and LeVeque
     (Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979), in double
-    precision but for the squares of single-precision values, of which eight are summed in single
-    precision first: the mean is exact to about 1e-12, the variance of float32 to about 1e-7. The
+    precision: mean and variance are exact to about 1e-12. Values that fit into single precision are
+    taken in by compiled code where that was built (`actscope.scan`); NumPy, which does it
+    otherwise, squares them in single precision, and their variance is exact to about 1e-7. The
     memory taken is that of the result and of a piece of a batch.
     """
 
@@ -110,33 +122,47 @@ class RunningStatistics:
         """
         samples = rows.reshape(len(rows), *self._sample_shape)
         self._totals[0] += len(rows)
-        positions, channels, inner = self._sample_shape
         if samples.size == 0:
             return
-        maxima = np.full((len(rows), channels), -np.inf, _computed_in(rows.dtype))
+        if computed_in(rows.dtype) is np.float32 and scan.is_compiled():
+            self._scan(samples, first)
+        else:
+            self._keep_top(self._add_pieces(samples), first)
+
+    def _scan(self, samples: Rows, first: int) -> None:
+        """Take in `(n, positions, C, inner)` with compiled code."""
+        step = max(1, _SCANNED_AT_ONCE // (samples.size // len(samples)))
+        for start in range(0, len(samples), step):
+            values = np.ascontiguousarray(samples[start : start + step], np.float32)
+            scan.take_in(values, first + start, self._floats, self._integers, self._totals[1:])
+
+    def _add_pieces(self, samples: Rows) -> Rows:
+        """The same with NumPy, but for the top samples; returns maxima, `(n, C)`."""
+        rows, positions, channels, inner = samples.shape
+        maxima = np.full((rows, channels), -np.inf, computed_in(samples.dtype))
         counter = BinCounter(samples.size)
         step = min(channels, _CHANNELS_PER_PIECE)
         for start in range(0, channels, step):
             part = slice(start, start + step)
-            for held, along in _pieces(len(rows), positions, step * inner):
+            for held, along in pieces(rows, positions, step * inner):
                 highest = self._add(samples[held, along, part], part, counter)
                 np.maximum(maxima[held, part], highest, out=maxima[held, part])
         self._totals[1:] += counter.counts()
-        self._keep_top(maxima, first)
+        return maxima
 
     def _add(self, piece: Rows, channels: slice, counter: BinCounter) -> Floats:
         """Take in `(n, positions, C, inner)`; returns the finite maxima of samples, `(n, C)`."""
-        values = np.ascontiguousarray(piece, _computed_in(piece.dtype))
-        lowest, highest = _of_channels(np.minimum, values), _of_samples(np.maximum, values)
+        values = np.ascontiguousarray(piece, computed_in(piece.dtype))
+        lowest, highest = of_channels(np.minimum, values), of_samples(np.maximum, values)
         finite = None
         if not (np.isfinite(lowest).all() and np.isfinite(highest).all()):
             finite = np.isfinite(values)
-            lowest = _of_channels(np.minimum, np.where(finite, values, np.inf))
-            highest = _of_samples(np.maximum, np.where(finite, values, -np.inf))
+            lowest = of_channels(np.minimum, np.where(finite, values, np.inf))
+            highest = of_samples(np.maximum, np.where(finite, values, -np.inf))
         counter.add(values if finite is None else values[finite], signed=bool((lowest < 0).any()))
-        highest_of_all = _along_rows(np.maximum, highest)
+        highest_of_all = along_rows(np.maximum, highest)
         if ((lowest <= 0) & (highest_of_all >= 0)).any():
-            self._zeros[channels] += _counted(values == 0)
+            self._zeros[channels] += counted(values == 0)
         if finite is not None:
             self._add_some(values, finite, channels)
         else:
@@ -150,27 +176,27 @@ class RunningStatistics:
         """The moments of values all of which are finite, between their extremes, `(C,)` each."""
         count = values.size // values.shape[2]
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = _of_channels(np.add, values, np.float64) / count
+            mean = of_channels(np.add, values, np.float64) / count
             spread = np.subtract(extremes[1], extremes[0], dtype=np.float64)
             fits = (spread == 0) | ((spread > 1 / _SINGLE_REACH) & (spread < _SINGLE_REACH))
             dtype = np.float32 if values.dtype == np.float32 and fits.all() else np.float64
             center = mean.astype(dtype)
-            apart = _less(values, center)
+            apart = less(values, center)
             np.multiply(apart, apart, out=apart)
             beside = mean - center
-            squares = np.maximum(_sums_of_squares(apart) - count * beside * beside, 0)
+            squares = np.maximum(sums_of_squares(apart) - count * beside * beside, 0)
             self._combine(channels, np.full(len(mean), count), mean, squares)
 
     def _add_some(self, values: Rows, finite: npt.NDArray[np.bool_], channels: slice) -> None:
         """The moments of values some of which are not finite."""
-        count = _counted(finite)
+        count = counted(finite)
         wide = np.where(finite, values, np.float64(0))
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = _of_channels(np.add, wide) / np.maximum(count, 1)
+            mean = of_channels(np.add, wide) / np.maximum(count, 1)
             wide -= mean[:, np.newaxis]
             wide *= wide
             wide *= finite
-            self._combine(channels, count, mean, _of_channels(np.add, wide))
+            self._combine(channels, count, mean, of_channels(np.add, wide))
         self._not_finite[channels] += values.size // values.shape[2] - count
 
     def _combine(self, channels: slice, count: Integers, mean: Floats, squares: Floats) -> None:
@@ -257,95 +283,6 @@ class RunningStatistics:
     @property
     def _state(self) -> tuple[Rows, ...]:
         return self._floats, self._integers, self._totals
-
-
-def _pieces(rows: int, positions: int, width: int) -> list[tuple[slice, slice]]:
-    """Slices of rows and of positions, with about as many elements as fit into the cache."""
-    many = _power_of_two(_ELEMENTS_PER_PIECE // (positions * width))
-    along = _power_of_two(_ELEMENTS_PER_PIECE // width) if many == 1 else positions
-    return [
-        (slice(row, row + many), slice(start, start + along))
-        for row in range(0, rows, many)
-        for start in range(0, positions, along)
-    ]
-
-
-def _power_of_two(most: int) -> int:
-    """The largest one up to `most`, or 1: it has the divisors that `_along_rows` looks for."""
-    return 1 << max(0, most.bit_length() - 1)
-
-
-def _computed_in(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
-    """float32 where it holds every value of `dtype`, as those of bfloat16, else float64."""
-    return np.float32 if dtype.kind == "V" or np.can_cast(dtype, np.float32) else np.float64
-
-
-def _of_samples(function: np.ufunc, values: Rows) -> Rows:
-    """`(n, positions, C, inner)` reduced to `(n, C)`."""
-    if values.shape[3] > 1:
-        return np.asarray(function.reduce(function.reduce(values, axis=3), axis=1))
-    return _along_rows(function, values[..., 0])
-
-
-def _of_channels(function: np.ufunc, values: Rows, dtype: npt.DTypeLike | None = None) -> Rows:
-    """`(n, positions, C, inner)` reduced to `(C,)`, of the same dtype or computed in another."""
-    if values.shape[3] > 1:
-        values = function.reduce(values, axis=3, dtype=dtype)
-    return _along_rows(function, values.reshape(-1, values.shape[2]), dtype)
-
-
-def _along_rows(function: np.ufunc, table: Rows, dtype: npt.DTypeLike | None = None) -> Rows:
-    """`(..., rows, C)` reduced to `(..., C)`.
-
-    Where channels are few, several rows are taken together, since it is many neighbours in memory
-    that make a reduction fast; then fewer of them, until one is left.
-    """
-    *outer, rows, channels = table.shape
-    while rows > 1:
-        fold = _fold(max(1, rows // 4), rows, channels)
-        table = table.reshape(*outer, rows // fold, fold * channels)
-        table = function.reduce(table, axis=-2, dtype=dtype)
-        rows = fold
-    return np.asarray(table.reshape(*outer, channels), dtype)
-
-
-@lru_cache(maxsize=1024)
-def _fold(most: int, rows: int, channels: int) -> int:
-    """How many rows to take together: the largest divisor of their number that is no more."""
-    most = max(1, min(most, _WIDEST_FOLD // channels))
-    return next(fold for fold in range(most, 0, -1) if rows % fold == 0)
-
-
-def _less(values: Rows, center: Rows) -> Rows:
-    """`(n, positions, C, inner)` less the center of each channel, in its dtype."""
-    rows, channels = values.shape[0] * values.shape[1], len(center)
-    if values.shape[3] > 1:
-        return np.subtract(values, center[:, np.newaxis], dtype=center.dtype)
-    fold = _fold(rows, rows, channels)
-    wide = values.reshape(rows // fold, fold * channels)
-    apart: Rows = np.subtract(wide, np.tile(center, fold), dtype=center.dtype)
-    return apart.reshape(values.shape)
-
-
-def _sums_of_squares(squares: Rows) -> Floats:
-    """`(n, positions, C, inner)` summed up to `(C,)`; in single precision first eight at a time."""
-    rows = squares.shape[0] * squares.shape[1]
-    if squares.dtype == np.float32 and squares.shape[3] == 1 and rows % 8 == 0:
-        parts = squares.reshape(8, rows // 8, squares.shape[2])
-        squares = np.add.reduce(parts, axis=0)[np.newaxis, ..., np.newaxis]
-    return _of_channels(np.add, squares, np.float64)
-
-
-def _counted(marked: npt.NDArray[np.bool_]) -> Integers:
-    """How many are marked in each channel of `(n, positions, C, inner)`."""
-    *_, channels, inner = marked.shape
-    if inner > 1:
-        return np.asarray(np.count_nonzero(marked, axis=(0, 1, 3)), np.int64)
-    table = marked.view(np.uint8).reshape(-1, channels)
-    fold = _fold(len(table), len(table), channels)
-    narrow = np.uint8 if len(table) // fold <= 255 else np.uint32
-    folded = np.add.reduce(table.reshape(-1, fold * channels), axis=0, dtype=narrow)
-    return np.asarray(np.add.reduce(folded.reshape(fold, channels), axis=0, dtype=np.int64))
 
 
 def statistics_of(layer: "RecordedTensor", top: int = 9) -> Statistics:

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from actscope import statistics
+from actscope import scan, statistics
 from actscope.axes import channel_axis
 from actscope.errors import FormatError
-from actscope.histogram import BINS, EDGES, ZERO_BIN, BinCounter, histogram_of
+from actscope.histogram import BINS, EDGES
 from actscope.statistics import RunningStatistics
 from actscope.store.reader import open_recording
 from recordings import Example
@@ -26,7 +26,28 @@ LAYOUTS = [
     ((5000,), 0),
     ((80, 90, 12), 2),
     ((300, 300), 1),
+    ((40, 1), 1),
+    ((30, 10), 1),
+    ((1100, 7), 1),
+    ((2, 70, 70), 0),
+    ((3, 2, 100), 1),
 ]
+COMPILED, WITH_NUMPY = "compiled", "with NumPy"
+
+
+@pytest.fixture(autouse=True, scope="module", params=[COMPILED, WITH_NUMPY])
+def way(request):
+    if request.param == COMPILED:
+        if not scan.is_compiled():
+            pytest.skip("there was no C compiler when actscope was installed")
+        assert scan.LIBRARY.stat().st_mtime >= scan.LIBRARY.with_name("scan.c").stat().st_mtime, (
+            "scan.c is newer than what was compiled: install actscope again"
+        )
+        yield COMPILED
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(scan, "is_compiled", lambda: False)
+            yield WITH_NUMPY
 
 
 def over(rows, shape, axis, splits=(), top=4):
@@ -87,7 +108,9 @@ def assert_as_numpy(found, rows, axis, top=4):
 
 
 def variance_within(rows):
-    """Relative: deviations of single precision are squared in single precision."""
+    """Relative: NumPy squares deviations of single precision in single precision."""
+    if scan.is_compiled():
+        return 1e-10
     return 1e-6 if np.can_cast(rows.dtype, np.float32) or rows.dtype.kind == "V" else 1e-10
 
 
@@ -141,6 +164,39 @@ def test_any_split_into_batches_gives_the_same(rows, splits):
     assert_close(found.variance, whole.variance, 1e-6 * reach**2)
 
 
+@given(
+    shape=st.tuples(st.integers(1, 40), *[st.integers(1, 300)] * 2, st.integers(1, 3)),
+    few=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None, max_examples=60)
+def test_samples_of_any_shape(shape, few, seed):
+    samples, positions, channels, inner = shape
+    shape = (samples, positions // 20 + 1 if few else positions, channels, inner)
+    rows = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    rows[np.abs(rows) < 0.3] = 0
+    rows.flat[seed % rows.size] = (np.nan, np.inf, -np.inf, -0.0)[seed % 4]
+    found = over(rows, shape[1:], 1, (samples // 2,), top=3)
+    wide = np.moveaxis(rows, 2, 1).reshape(samples, channels, -1)
+    finite = np.isfinite(wide)
+    np.testing.assert_array_equal(found.count, finite.sum(axis=(0, 2)))
+    np.testing.assert_array_equal(found.zeros, (wide == 0).sum(axis=(0, 2)))
+    np.testing.assert_array_equal(found.histogram, np.histogram(wide[finite], EDGES)[0])
+    known = np.where(finite, wide.astype(np.float64), np.nan)
+    reach = np.abs(wide[finite]).max(initial=0)
+    if (found.count > 0).all():
+        np.testing.assert_allclose(found.mean, np.nanmean(known, (0, 2)), atol=1e-12 * reach)
+        expected = np.nanvar(known, (0, 2))
+        np.testing.assert_allclose(found.variance, expected, rtol=1e-6, atol=1e-12 * reach**2)
+        np.testing.assert_array_equal(found.minimum, np.nanmin(known, (0, 2)))
+        np.testing.assert_array_equal(found.maximum, np.nanmax(known, (0, 2)))
+    highest = np.where(finite, wide, -np.inf).max(axis=2)
+    order = np.argsort(-highest, axis=0, kind="stable")[:3]
+    expected = np.take_along_axis(highest, order, axis=0)
+    order = np.where(np.isfinite(expected), order, -1)
+    np.testing.assert_array_equal(found.top_samples[: len(order)], order)
+
+
 def assert_close(first, second, tolerance):
     np.testing.assert_array_equal(np.isnan(first), np.isnan(second))
     assert (np.nan_to_num(np.abs(first - second)) <= tolerance).all()
@@ -187,72 +243,6 @@ def test_nothing_at_all(shape):
 def test_no_top_samples_need_to_be_kept():
     found = over(random.normal(size=(5, 3)), (3,), 0, top=0)
     assert found.top_values.shape == (0, 3)
-
-
-# ---- histogram
-
-
-def neighbours(values):
-    values = np.asarray(values, np.float32)
-    return np.concatenate(
-        [
-            values,
-            np.nextafter(values, np.float32(np.inf)),
-            np.nextafter(values, -np.float32(np.inf)),
-        ]
-    )
-
-
-def test_values_on_the_edges_go_where_numpy_puts_them():
-    values = neighbours(EDGES[np.isfinite(EDGES)])
-    tiny = np.array([0.0, -0.0, 1e-45, -1e-45, 1e-38, -1e-38], np.float32)
-    largest = np.finfo(np.float32).max
-    values = np.concatenate([values, tiny, [largest, -largest]]).astype(np.float32)
-    np.testing.assert_array_equal(histogram_of(values), np.histogram(values, EDGES)[0])
-
-
-@given(
-    arrays.arrays(
-        np.float32, 50, elements=st.floats(width=32, allow_nan=False, allow_infinity=False)
-    )
-)
-def test_the_histogram_is_that_of_numpy(values):
-    np.testing.assert_array_equal(histogram_of(values), np.histogram(values, EDGES)[0])
-
-
-@pytest.mark.parametrize("count", [1, 2**15 - 1, 2**15 + 1, 2**18 - 1, 2**18 + 3, 2**19 + 5])
-@pytest.mark.parametrize("signed", [False, True])
-def test_many_values_are_counted_in_pieces(count, signed):
-    values = random.normal(size=count).astype(np.float32) * random.choice([0, 1e-6, 1, 1e6], count)
-    values = values.astype(np.float32) if signed else np.abs(values).astype(np.float32)
-    counter = BinCounter(count)
-    for piece in np.array_split(values, 7):
-        counter.add(piece, signed=signed)
-    np.testing.assert_array_equal(counter.counts(), np.histogram(values, EDGES)[0])
-
-
-def test_zeros_with_a_sign_are_zeros():
-    counter = BinCounter(2)
-    counter.add(np.array([-0.0, 0.0], np.float32), signed=False)
-    assert counter.counts()[ZERO_BIN] == 2
-
-
-def test_the_edges_are_two_to_an_octave_and_alike_on_both_sides():
-    assert len(EDGES) == BINS + 1
-    np.testing.assert_array_equal(EDGES, -EDGES[::-1])
-    assert (np.diff(EDGES) > 0).all()
-    assert EDGES[ZERO_BIN : ZERO_BIN + 4].tolist() == [
-        -(2.0**-24),
-        2.0**-24,
-        1.5 * 2**-24,
-        2.0**-23,
-    ]
-    assert EDGES[-3:].tolist() == [1.5 * 2**15, 2.0**16, np.inf]
-
-
-def test_what_single_precision_does_not_hold_is_in_the_outer_bins():
-    found = histogram_of(np.array([1e300, -1e300, 1e-300]))
-    assert (found[-1], found[0], found[ZERO_BIN]) == (1, 1, 1)
 
 
 # ---- interruption
