@@ -34,6 +34,9 @@ OUTPUT = "output"
 BATCHES_AT_A_TIME = 2
 """How many batches a compiled step computes on a CPU: one takes the cores that the other leaves."""
 
+Made = tuple[Any, Any | None]
+"""What is stored of a tensor, and where it may overflow how often it did."""
+
 
 @dataclass(frozen=True)
 class ForwardPass:
@@ -112,12 +115,14 @@ class Job:
         wanted: what to return of it.
         objective: what the gradients among them are of, or None.
         names: what the inputs are called; they are the first of a step's arrays.
+        at_hand: whether a tensor's numbers can be looked at as soon as it is there.
     """
 
     forward: ForwardPass
     wanted: tuple[Wanted, ...]
     objective: Objective | None
     names: tuple[str, ...]
+    at_hand: bool = False
 
     def split(self, arrays: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """A step's arrays as inputs and targets."""
@@ -140,7 +145,7 @@ class Job:
 
         def take(captured: Captured) -> None:
             for place in self._places[captured.name]:
-                made[place] = make(self.wanted[place], captured, captured.tensor, masks)
+                made[place] = self._make(self.wanted[place], captured, captured.tensor, masks)
 
         self.forward.run(inputs, is_reachable, self._places, state=state, take=take)
         missing = [one.source.path for place, one in enumerate(self.wanted) if place not in made]
@@ -195,8 +200,22 @@ class Job:
         for tensor in self.wanted:
             source = captured[_source_of(tensor)]
             values = gradients[source.name] if tensor.stored.is_gradient else source.tensor
-            made.append(make(tensor, source, values, masks))
+            made.append(self._make(tensor, source, values, masks))
         return _apart(made)
+
+    def _make(
+        self, tensor: Wanted, source: Captured, values: Any, inputs: Mapping[str, Any]
+    ) -> Made:
+        """What is to be stored of a captured tensor.
+
+        Args:
+            tensor: what to make.
+            source: what was captured.
+            values: its values, or those of the gradient with respect to it.
+            inputs: the model's inputs by name, for reductions that take one of them as a mask.
+        """
+        mask = inputs.get(parse(tensor.stored.reduction).argument, source.mask)
+        return compute(keras.ops, tensor, values, mask, at_hand=self.at_hand)
 
 
 class Backend(Protocol):
@@ -268,23 +287,6 @@ def declared_names(model: Any) -> list[str]:
         layer_name = tensor._keras_history.operation.name
         names.append(steps[-1] if steps and isinstance(steps[-1], str) else layer_name)
     return names
-
-
-Made = tuple[Any, Any | None]
-"""What is stored of a tensor, and where it may overflow how often it did."""
-
-
-def make(tensor: Wanted, source: Captured, values: Any, masks: Mapping[str, Any]) -> Made:
-    """What is to be stored of a captured tensor.
-
-    Args:
-        tensor: what to make.
-        source: what was captured.
-        values: its values, or those of the gradient with respect to it.
-        masks: the model's inputs by name, for reductions that take one of them as a mask.
-    """
-    mask = masks.get(parse(tensor.stored.reduction).argument, source.mask)
-    return compute(keras.ops, tensor, values, mask)
 
 
 def _source_of(tensor: Wanted) -> OutputKey:

@@ -1,6 +1,7 @@
 """PyTorch: the step runs eagerly, and ends after the last wanted layer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,8 @@ class TorchBackend:
 
     def compile(self, job: Job, arrays: Sequence[Array]) -> Step:
         """Nothing to compile: the step holds the model and what is wanted of it."""
-        run, device = partial(_run, job), _device_of(job.forward.model)
+        device = _device_of(job.forward.model)
+        run = partial(_run, replace(job, at_hand=device.type == "cpu"))
         step = TorchStep(run, device)
         if job.objective is not None:
             step.launch(step.stage(arrays))  # shows now what is wrong with the objective

@@ -1,5 +1,7 @@
 """Reductions and casts on the device, against NumPy on what was stored whole."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -89,6 +91,22 @@ def test_too_large_values_are_counted_once_and_padding_is_not(tmp_path):
     assert len(caught) == 1
     assert np.isinf(recording["large"][6]).tolist() == [True, False, True, False]
     assert recording["large"].logical_dtype == "float16"
+
+
+@pytest.mark.parametrize("beside", [0.0, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("value", "count"), [(65_519.0, 0), (65_520.0, 1), (-65_519.0, 0), (-65_520.0, 1), (3e38, 1)]
+)
+def test_values_are_too_large_where_rounding_makes_them_infinite(tmp_path, value, count, beside):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Rescaling(1.0, name="same")(inputs))
+    data = np.zeros((6, 4), np.float32)
+    data[4, :2] = value, beside
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ActscopeWarning)
+        actscope.extract(model, data, tmp_path / "run.h5", dtype="float16", batch_size=3)
+    said = [str(one.message) for one in caught if one.category is ActscopeWarning]
+    assert [message.split()[0] for message in said] == ["1"] * count
 
 
 def test_bfloat16_is_rounded_to_nearest(tmp_path):
