@@ -119,7 +119,7 @@ inlined void square(Table table, int64_t first, const int64_t lanes, const int a
 
 typedef void Pass(Table, int64_t, const int64_t, const int, Columns *);
 
-/* All columns, LANES at a time: a number that the compiler knows. The last ones may be done twice. */
+/* All columns, LANES at a time, a number that the compiler knows; the last may be done twice. */
 inlined void in_lanes(Pass pass, Table table, int all_finite, Columns *found) {
     const int64_t last = table.width - LANES;
     if (last < 0) {
@@ -179,7 +179,8 @@ inlined void combine(Table table, const Columns *found, Channels known, float *h
     }
 }
 
-/* At most VALUES_AT_ONCE; returns whether all are finite. Bins hold their lower edge: below zero that is the one far from it. */
+/* At most VALUES_AT_ONCE; returns whether all are finite. Bins hold their lower edge: below zero
+ * that is the one far from it. */
 inlined int count_pairs(const float *values, int64_t length, Pairs *pairs) {
     uint8_t bins[VALUES_AT_ONCE + 1];
     int32_t largest = 0;
@@ -212,7 +213,8 @@ inlined int count_rows(Table table, Pairs *pairs) {
 }
 
 /* `highest`, of each channel, may be missing. */
-for_each_processor static void take_in_table(Table table, Channels known, Pairs *pairs, float *highest) {
+for_each_processor static void take_in_table(Table table, Channels known, Pairs *pairs,
+                                             float *highest) {
     Columns found;
     const int all_finite = count_rows(table, pairs);
     in_lanes(add, table, all_finite, &found);
@@ -224,14 +226,14 @@ for_each_processor static void take_in_table(Table table, Channels known, Pairs 
 }
 
 static Channels from_channel(Channels known, int64_t first) {
-    return (Channels){known.mean + first,    known.squares + first, known.minimum + first,
-                      known.maximum + first, known.count + first,   known.zeros + first,
+    return (Channels){known.mean + first,      known.squares + first, known.minimum + first,
+                      known.maximum + first,   known.count + first,   known.zeros + first,
                       known.not_finite + first};
 }
 
 /* Few channels make columns several times over, until these fill the lanes or nearly so. */
 static void take_in_few(const float *values, int64_t rows, int64_t channels, Channels known,
-                         Pairs *pairs, float *highest) {
+                        Pairs *pairs, float *highest) {
     int64_t times = 1;
     while (times * channels % LANES && 2 * times * channels <= WIDEST) times *= 2;
     times = lesser(times, rows);
@@ -248,7 +250,7 @@ static int64_t rows_at_once(int64_t channels) { return VALUES_AT_ONCE / lesser(c
 
 /* At most `rows_at_once`. */
 static void take_in_rows(const float *values, int64_t rows, int64_t channels, Channels known,
-                          Pairs *pairs, float *highest) {
+                         Pairs *pairs, float *highest) {
     if (channels < WIDEST) {
         take_in_few(values, rows, channels, known, pairs, highest);
         return;
@@ -256,7 +258,8 @@ static void take_in_rows(const float *values, int64_t rows, int64_t channels, Ch
     for (int64_t first = 0; first < channels; first += WIDEST) {
         const int64_t width = lesser(channels - first, WIDEST);
         const Table table = {values + first, rows, channels, width, width};
-        take_in_table(table, from_channel(known, first), pairs, highest ? highest + first : highest);
+        take_in_table(table, from_channel(known, first), pairs,
+                      highest ? highest + first : highest);
     }
 }
 
@@ -285,7 +288,8 @@ for_each_processor static void find_highest(const float *values, int64_t positio
 for_each_processor static void let_in(int64_t sample, int64_t channels, float *highest, Top top) {
     const double *least = top.values + (top.kept - 1) * channels;
     int any = 0;
-    for (int64_t channel = 0; channel < channels; channel++) any |= highest[channel] > least[channel];
+    for (int64_t channel = 0; channel < channels; channel++)
+        any |= highest[channel] > least[channel];
     for (int64_t channel = 0; any && channel < channels; channel++) {
         const double high = highest[channel];
         if (!(high > least[channel])) continue;
@@ -301,8 +305,8 @@ for_each_processor static void let_in(int64_t sample, int64_t channels, float *h
 }
 
 /* One sample of `(positions, channels)`. */
-static void take_in_sample(const float *values, int64_t positions, int64_t channels,
-                            Channels known, Pairs *pairs, float *highest) {
+static void take_in_sample(const float *values, int64_t positions, int64_t channels, Channels known,
+                           Pairs *pairs, float *highest) {
     const int64_t rows = rows_at_once(channels);
     for (int64_t first = 0; first < positions; first += rows)
         take_in_rows(values + first * channels, lesser(positions - first, rows), channels, known,
@@ -311,7 +315,7 @@ static void take_in_sample(const float *values, int64_t positions, int64_t chann
 
 /* One sample of `(positions, channels, inner)`: the values of a channel are neighbours. */
 static void take_in_inner(const float *values, int64_t positions, int64_t channels, int64_t inner,
-                           Channels known, Pairs *pairs, float *highest) {
+                          Channels known, Pairs *pairs, float *highest) {
     for (int64_t position = 0; position < positions; position++)
         for (int64_t channel = 0; channel < channels; channel++, values += inner)
             take_in_sample(values, inner, 1, from_channel(known, channel), pairs,
@@ -323,13 +327,9 @@ void actscope_scan(const float *values, const int64_t *shape, double *floats, in
                    int64_t *histogram, float *highest) {
     const int64_t samples = shape[0], positions = shape[1], channels = shape[2], inner = shape[3];
     const int64_t first = shape[4], size = positions * channels * inner;
-    const Channels known = {floats,
-                            floats + channels,
-                            floats + 2 * channels,
-                            floats + 3 * channels,
-                            integers,
-                            integers + channels,
-                            integers + 2 * channels};
+    const Channels known = {
+        floats,   floats + channels,   floats + 2 * channels,  floats + 3 * channels,
+        integers, integers + channels, integers + 2 * channels};
     const Top top = {floats + 4 * channels, integers + 3 * channels, shape[5]};
     const int64_t together = inner == 1 && (positions < FEW_POSITIONS || size < FEW_VALUES)
                                  ? greater(rows_at_once(channels) / positions, 1)
