@@ -19,7 +19,7 @@ def compute(
         wanted: what to make of the values.
         values: shape `(N, *wanted.source.shape)`.
         mask: the mask that the layer returned with the output, shape `(N, tokens)`, if any.
-        at_hand: whether numbers can be looked at now, and soon, instead of being computed with.
+        at_hand: whether values can be read at once, without waiting for a device or a trace.
 
     Returns:
         The result, `(N, *wanted.stored.shape)` of the stored dtype, and where it may overflow how
@@ -43,5 +43,5 @@ def _fits(namespace: Any, values: Any, dtype: str) -> bool:
     """Whether no value becomes infinite; to find the ends takes a fraction of counting."""
     if 0 in values.shape:
         return True
-    ends = (namespace.cast(end(values), dtype) for end in (namespace.min, namespace.max))
-    return all(bool(namespace.isfinite(end)) for end in ends)
+    extremes = (namespace.cast(find(values), dtype) for find in (namespace.min, namespace.max))
+    return all(bool(namespace.isfinite(extreme)) for extreme in extremes)

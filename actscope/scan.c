@@ -1,7 +1,7 @@
 /* Takes float32 rows into running statistics: what RunningStatistics in statistics.py does with
  * NumPy, in two passes over what stays in the nearest cache. Called by scan.py.
  *
- * Sums are in double precision and in one order on every processor. NaN and infinities are counted
+ * Sums are in double precision and in one order on every 64-bit processor. NaN and infinities are counted
  * and otherwise left out. */
 
 #include <math.h>
@@ -31,14 +31,17 @@ enum {
 #define for_each_processor
 #endif
 
+/* The checksum of this file, which scan.py compares: a library of another one would not fit. */
+const uint32_t actscope_scan_source = SOURCE;
+
 /* What is known of each channel. */
 typedef struct {
     double *mean, *squares, *minimum, *maximum;
     int64_t *count, *zeros, *not_finite;
 } Channels;
 
-/* How many pairs of neighbours have which two bins, which is half the work of counting each value.
- * There are two tables, since a count that follows itself would wait. */
+/* For every two bins how many pairs of neighbours fall into them, which is half the work of counting
+ * each value. There are two tables, since to add to the same count twice in a row would stall. */
 typedef struct {
     uint32_t even[BINS + 1][BINS + 1], odd[BINS + 1][BINS + 1];
 } Pairs;
@@ -324,7 +327,7 @@ static void take_in_inner(const float *values, int64_t positions, int64_t channe
 
 /* What the arrays are is said in scan.py. */
 void actscope_scan(const float *values, const int64_t *shape, double *floats, int64_t *integers,
-                   int64_t *histogram, float *highest) {
+                   int64_t *histogram, float *highest, Pairs *pairs) {
     const int64_t samples = shape[0], positions = shape[1], channels = shape[2], inner = shape[3];
     const int64_t first = shape[4], size = positions * channels * inner;
     const Channels known = {
@@ -334,20 +337,18 @@ void actscope_scan(const float *values, const int64_t *shape, double *floats, in
     const int64_t together = inner == 1 && (positions < FEW_POSITIONS || size < FEW_VALUES)
                                  ? greater(rows_at_once(channels) / positions, 1)
                                  : 1;
-    Pairs pairs;
-    memset(&pairs, 0, sizeof pairs);
     for (int64_t sample = 0; sample < samples; sample++, values += size) {
         if (together > 1) {
             if (sample % together == 0)
                 take_in_rows(values, lesser(samples - sample, together) * positions, channels,
-                             known, &pairs, NULL);
+                             known, pairs, NULL);
             find_highest(values, positions, channels, highest);
         } else if (inner > 1) {
-            take_in_inner(values, positions, channels, inner, known, &pairs, highest);
+            take_in_inner(values, positions, channels, inner, known, pairs, highest);
         } else {
-            take_in_sample(values, positions, channels, known, &pairs, highest);
+            take_in_sample(values, positions, channels, known, pairs, highest);
         }
         if (top.kept) let_in(first + sample, channels, highest, top);
     }
-    add_pairs(&pairs, histogram);
+    add_pairs(pairs, histogram);
 }

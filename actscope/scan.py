@@ -1,11 +1,12 @@
 """Takes batches into running statistics by the code of `scan.c`, where that was compiled.
 
-`hatch_build.py` compiles it when actscope is built, if there is a compiler. Nothing needs it: NumPy
-gives the same in four times the time.
+`hatch_build.py` compiles it when actscope is built, if there is a compiler. Nothing needs it:
+`statistics.py` does the same with NumPy, more slowly (see benchmarks/RESULTS.md).
 """
 
 import ctypes
 import sys
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actscope.histogram import BINS
+
 Rows = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -21,16 +24,25 @@ Integers = npt.NDArray[np.int64]
 LIBRARY = Path(__file__).with_name("libscan.so")
 """Where the compiled code is, under this name on every system."""
 
+SOURCE = Path(__file__).with_name("scan.c")
+"""What it is compiled from; its checksum is in the library, which must not be that of another."""
+
+_BINS_AND_NONE = BINS + 1
+
 
 @cache
 def _compiled() -> Callable[..., None] | None:
     if sys.byteorder != "little":
         return None  # as the state is kept, which the code works on
     try:
-        function: Any = ctypes.CDLL(str(LIBRARY)).actscope_scan
-    except (OSError, AttributeError):
+        library = ctypes.CDLL(str(LIBRARY))
+        compiled_from = ctypes.c_uint32.in_dll(library, "actscope_scan_source").value
+        if compiled_from != zlib.crc32(SOURCE.read_bytes()):
+            return None
+    except (OSError, ValueError):
         return None
-    function.argtypes = [ctypes.c_void_p] * 6
+    function: Any = library.actscope_scan
+    function.argtypes = [ctypes.c_void_p] * 7
     function.restype = None
     return function  # type: ignore[no-any-return]
 
@@ -46,7 +58,7 @@ def take_in(
     """Take in the next samples; the interpreter's lock is released meanwhile.
 
     Args:
-        values: `(n, positions, C, inner)`, in order in memory.
+        values: `(n, positions, C, inner)`, in order in memory and aligned.
         first: the position of the first of them.
         floats: mean, sum of squared deviations, minimum and maximum so far, then the largest of the
             samples' maxima, the largest first, `(4 + K, C)`.
@@ -58,5 +70,6 @@ def take_in(
     assert function is not None, "asked for only where is_compiled()"
     shape = np.array([*values.shape, first, len(floats) - 4], np.int64)
     highest = np.full(values.shape[2], -np.inf, np.float32)
-    arrays = (values, shape, floats, integers, histogram, highest)
+    pairs = np.zeros((2, _BINS_AND_NONE, _BINS_AND_NONE), np.uint32)
+    arrays = (values, shape, floats, integers, histogram, highest, pairs)
     function(*(array.ctypes.data for array in arrays))

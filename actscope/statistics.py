@@ -35,8 +35,10 @@ Integers = npt.NDArray[np.int64]
 Rows = npt.NDArray[Any]
 
 _CHANNELS_PER_PIECE = 2**12
-_SCANNED_AT_ONCE = 2**24
-"""Values: where they have to be copied first, no more memory is taken at a time."""
+_COPIED_AT_A_TIME = 2**19
+"""Values that are copied before they are scanned, in whole samples."""
+_FEWEST_NEIGHBOURS = 256
+"""Where a channel has fewer values side by side, channels are put last: a copy costs less."""
 
 _BYTES_PER_BLOCK = 2**24
 _SINGLE_REACH = 1e15
@@ -84,9 +86,9 @@ class RunningStatistics:
     Moments are found piece by piece in two passes, and combined as by Chan, Golub and LeVeque
     (Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979), in double
     precision: mean and variance are exact to about 1e-12. Values that fit into single precision are
-    taken in by compiled code where that was built (`actscope.scan`); NumPy, which does it
-    otherwise, squares them in single precision, and their variance is exact to about 1e-7. The
-    memory taken is that of the result and of a piece of a batch.
+    taken in by compiled code where that was built (`actscope.scan`). Without it NumPy squares their
+    deviations in single precision, and their variance is exact to about 1e-7. The memory taken is
+    that of the result and of a piece of a batch.
     """
 
     def __init__(self, shape: Sequence[int], channel_axis: int | None, top: int = 9) -> None:
@@ -131,9 +133,18 @@ class RunningStatistics:
 
     def _scan(self, samples: Rows, first: int) -> None:
         """Take in `(n, positions, C, inner)` with compiled code."""
-        step = max(1, _SCANNED_AT_ONCE // (samples.size // len(samples)))
-        for start in range(0, len(samples), step):
-            values = np.ascontiguousarray(samples[start : start + step], np.float32)
+        rows, _, channels, inner = samples.shape
+        few = 1 < inner < _FEWEST_NEIGHBOURS
+        if few:
+            samples = samples.swapaxes(2, 3)
+        flags = samples.flags
+        step = rows
+        if samples.dtype != np.float32 or not (flags.c_contiguous and flags.aligned):
+            step = max(1, _COPIED_AT_A_TIME // (samples.size // rows))
+        for start in range(0, rows, step):
+            values = np.require(samples[start : start + step], np.float32, ["C", "A"])
+            if few:
+                values = values.reshape(len(values), -1, channels, 1)
             scan.take_in(values, first + start, self._floats, self._integers, self._totals[1:])
 
     def _add_pieces(self, samples: Rows) -> Rows:
@@ -246,12 +257,12 @@ class RunningStatistics:
             count=self._count.copy(),
             mean=np.where(known, self._mean, np.nan),
             variance=np.where(known, self._squares / np.maximum(self._count, 1), np.nan),
-            minimum=np.where(known, self._minimum, np.nan),
-            maximum=np.where(known, self._maximum, np.nan),
+            minimum=np.where(known, self._minimum + 0.0, np.nan),  # no zero has a sign
+            maximum=np.where(known, self._maximum + 0.0, np.nan),
             zeros=self._zeros.copy(),
             not_finite=self._not_finite.copy(),
             histogram=self._totals[1:].copy(),
-            top_values=np.where(unknown_top, np.nan, self._top_values),
+            top_values=np.where(unknown_top, np.nan, self._top_values + 0.0),
             top_samples=self._top_samples.copy(),
         )
 

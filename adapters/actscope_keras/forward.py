@@ -204,7 +204,7 @@ class Job:
         return _apart(made)
 
     def _make(
-        self, tensor: Wanted, source: Captured, values: Any, inputs: Mapping[str, Any]
+        self, tensor: Wanted, source: Captured, values: Any, masks: Mapping[str, Any]
     ) -> Made:
         """What is to be stored of a captured tensor.
 
@@ -212,9 +212,9 @@ class Job:
             tensor: what to make.
             source: what was captured.
             values: its values, or those of the gradient with respect to it.
-            inputs: the model's inputs by name, for reductions that take one of them as a mask.
+            masks: the model's inputs by name, for reductions that take one of them as a mask.
         """
-        mask = inputs.get(parse(tensor.stored.reduction).argument, source.mask)
+        mask = masks.get(parse(tensor.stored.reduction).argument, source.mask)
         return compute(keras.ops, tensor, values, mask, at_hand=self.at_hand)
 
 
