@@ -138,7 +138,7 @@ def test_equals_the_definition(case):
         given = np.moveaxis(kernel, (-1, -2), (0, 1))
     function = convolution(case["channels"], **words, kernel_layout=case["kernel_layout"])
     names, result = primitives(function, images, given)
-    assert "conv_general_dilated" not in names
+    assert ("conv_general_dilated" in names) == (np.size(result) == 0)  # nothing to compute
     np.testing.assert_allclose(result, by_hand(images, kernel, **words), rtol=1e-5, atol=1e-5)
 
 
