@@ -1,8 +1,8 @@
 /* Takes float32 rows into running statistics: what RunningStatistics in statistics.py does with
  * NumPy, in two passes over what stays in the nearest cache. Called by scan.py.
  *
- * Sums are in double precision and in one order on every 64-bit processor. NaN and infinities are counted
- * and otherwise left out. */
+ * Sums are in double precision and in one order on every 64-bit processor. NaN and infinities are
+ * counted and otherwise left out. */
 
 #include <math.h>
 #include <stdint.h>
@@ -40,8 +40,8 @@ typedef struct {
     int64_t *count, *zeros, *not_finite;
 } Channels;
 
-/* For every two bins how many pairs of neighbours fall into them, which is half the work of counting
- * each value. There are two tables, since to add to the same count twice in a row would stall. */
+/* For every two bins how many pairs of neighbours fall into them, which is half the work of
+ * counting each value. There are two tables: to add to one count twice in a row would stall. */
 typedef struct {
     uint32_t even[BINS + 1][BINS + 1], odd[BINS + 1][BINS + 1];
 } Pairs;

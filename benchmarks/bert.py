@@ -7,11 +7,11 @@ these as its outputs; each compiled anew, as `extract` is.
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import convnet
 from benchmarks.measuring import Options, by_backend, new_file, predict_anew, rounds_of
 from benchmarks.tables import Ratio, Series, Table
 
@@ -49,11 +49,8 @@ def texts(count: int) -> dict[str, Any]:
 
 def extract(model: Any, data: Any, folder: str) -> None:
     """A recording of the blocks in a file that is taken away again."""
-    import actscope
-
     with new_file(folder) as path:
-        record = partial(actscope.extract, model, data, Path(path), store_inputs=False)
-        record(layers="transformer_layer_*", batch_size=BATCH_SIZE).close()
+        convnet.extract(model, data, path, layers="transformer_layer_*", batch_size=BATCH_SIZE)
 
 
 def measure(rounds: int, count: int, folder: str) -> dict[str, list[float]]:

@@ -10,11 +10,11 @@ Per backend, in a process of its own, interleaved rounds of
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import convnet
 from benchmarks.measuring import Options, by_backend, new_file, predict_anew, rounds_of
 from benchmarks.tables import Ratio, Series, Table
 
@@ -37,11 +37,8 @@ def images(count: int) -> Any:
 
 def extract(model: Any, data: Any, folder: str, layers: str, reduce: str | None) -> None:
     """A recording in a file that is taken away again."""
-    import actscope
-
     with new_file(folder) as path:
-        record = partial(actscope.extract, model, data, Path(path), store_inputs=False)
-        record(layers=layers, reduce=reduce, batch_size=BATCH_SIZE).close()
+        convnet.extract(model, data, path, layers=layers, reduce=reduce, batch_size=BATCH_SIZE)
 
 
 def measure(rounds: int, count: int, folder: str) -> dict[str, list[float]]:
