@@ -5,10 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from actscope.protocol import Array, Fetched
 from actscope_keras.forward import in_own_dtype
+
+PIECE = 2**23
+"""Bytes that are sent at a time: JAX copies each of them to memory of its own in one thread."""
+
+PIECES = 4
+"""More at a time take longer to be handed over than they are faster."""
 
 
 class AcceleratorStep:
@@ -31,16 +38,20 @@ class AcceleratorStep:
             values: gives the weights' present values.
             arrays: inputs and targets.
         """
+
+        def run_pieces(values: list[Any], pieces: list[list[Any]]) -> tuple[list[Any], list[Any]]:
+            return run(values, [jnp.concatenate(of_one) for of_one in pieces])
+
         self._values = values
-        self._compiled = jax.jit(run).lower(values(), list(arrays)).compile()
+        self._compiled = jax.jit(run_pieces).lower(values(), _in_pieces(arrays)).compile()
         self._copying = ThreadPoolExecutor(1, "actscope-copy")
 
-    def stage(self, arrays: Sequence[Array]) -> tuple[list[Any], list[Any]]:
+    def stage(self, arrays: Sequence[Array]) -> tuple[list[Any], list[list[Any]]]:
         """Send a batch on its way, and say with which weights it will be computed."""
         # The weights are read every time: `fit` and `predict` donate the buffers they were given.
-        return self._values(), jax.device_put(list(arrays))
+        return self._values(), jax.device_put(_in_pieces(arrays))
 
-    def launch(self, staged: tuple[list[Any], list[Any]]) -> Any:
+    def launch(self, staged: tuple[list[Any], list[list[Any]]]) -> Any:
         """Dispatch the batch, and the copies to the host that follow it."""
         outputs, overflows = self._compiled(*staged)
         return self._copying.submit(_towards_host, outputs), overflows
@@ -52,6 +63,14 @@ class AcceleratorStep:
             [in_own_dtype(np.asarray(output)) for output in copies.result()],
             [np.asarray(overflow) for overflow in overflows],
         )
+
+
+def _in_pieces(arrays: Sequence[Array]) -> list[list[Array]]:
+    """Each array as pieces of its rows, which are sent side by side."""
+    return [
+        np.array_split(array, min(len(array), PIECES, 1 + array.nbytes // PIECE))
+        for array in arrays
+    ]
 
 
 def _towards_host(outputs: list[Any]) -> list[Any]:
