@@ -14,6 +14,7 @@ from actscope_keras.objective import share_of_loss
 from actscope_keras.torch_gpu import GpuStep
 from actscope_keras.torch_graph import GraphedPass
 from actscope_keras.torch_tensors import Outputs, Pass, fetched, tensors_of, to_host
+from actscope_keras.torch_threads import ThreadsOfPass
 
 
 class TorchBackend:
@@ -72,6 +73,7 @@ class TorchStep:
         """Args: the pass, and the model's device."""
         self._run = run
         self._device = device
+        self._threads = ThreadsOfPass()
 
     def stage(self, arrays: Sequence[Array]) -> list[torch.Tensor]:
         """On the CPU these are the arrays' own buffers, not copies."""
@@ -79,7 +81,8 @@ class TorchStep:
 
     def launch(self, staged: list[torch.Tensor]) -> Outputs:
         """Run the batch."""
-        return self._run(staged)
+        with self._threads.set():
+            return self._run(staged)
 
     def fetch(self, launched: Outputs) -> Fetched:
         """On the CPU these are the tensors' own buffers, not copies."""
