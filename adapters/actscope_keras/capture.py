@@ -4,7 +4,7 @@ Keras has no forward hooks, but every layer's call passes through `keras.layers.
 every other operation of a functional model through `keras.Operation.__call__`, and every loop,
 softmax and sigmoid through the backend's. These are replaced while a capture is under way in some
 thread, and put back after the last; calls in other threads pass straight through. So is what makes
-the PyTorch backend copy pictures that it need not.
+the PyTorch backend copy pictures that it need not, or takes it long.
 """
 
 import threading
@@ -283,6 +283,7 @@ def _replace_calls() -> None:
         _replace(core, name, _looping)
     if keras.config.backend() == "torch" and hasattr(nn, _COPYING):
         _replace(nn, _COPYING, _viewing)
+        _replace(nn, "max_pool", _pooling)
 
 
 def _replace(
@@ -345,6 +346,26 @@ def _viewing(original: Callable[..., Any]) -> Callable[..., Any]:
         return keras.ops.moveaxis(inputs, -1, 1)
 
     return channels_first
+
+
+def _pooling(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Max pooling that does not take PyTorch's own where that is slow."""
+    from actscope_keras.torch_pooling import is_slow, max_pool
+
+    @wraps(original)
+    def pooled(
+        inputs: Any,
+        pool_size: Any,
+        strides: Any = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+    ) -> Any:
+        form = data_format or keras.config.image_data_format()
+        if _current() is None or not is_slow(inputs, form):
+            return original(inputs, pool_size, strides, padding, data_format)
+        return max_pool(inputs, pool_size, strides, padding)
+
+    return pooled
 
 
 def _intercepting(owner: type, original: Callable[..., Any]) -> Callable[..., Any]:
