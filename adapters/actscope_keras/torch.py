@@ -12,7 +12,6 @@ from actscope_keras.capture import Capture, Captured
 from actscope_keras.forward import ForwardPass, Job
 from actscope_keras.objective import share_of_loss
 from actscope_keras.torch_gpu import GpuStep
-from actscope_keras.torch_graph import GraphedPass
 from actscope_keras.torch_tensors import Outputs, Pass, fetched, tensors_of, to_host
 from actscope_keras.torch_threads import ThreadsOfPass
 
@@ -34,7 +33,7 @@ class TorchBackend:
         step = TorchStep(run, device)
         if job.objective is not None:
             step.launch(step.stage(arrays))  # shows now what is wrong with the objective
-        return GpuStep(GraphedPass(run, device), device) if device.type == "cuda" else step
+        return GpuStep(run, device) if device.type == "cuda" else step
 
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
         """Eager; the weights' own `grad` stays untouched."""
