@@ -27,6 +27,9 @@ HOPELESS = 1.5
 SOONEST = 3
 """Batches after which that is told."""
 
+PAUSE = 1.0
+"""Seconds without a pass after which another run begins, or the others are far behind anyway."""
+
 
 @dataclass(frozen=True)
 class Took:
@@ -48,22 +51,28 @@ class ThreadsOfPass:
     """Sets PyTorch's threads for each pass of a run, and sets them back after it."""
 
     def __init__(self) -> None:
-        self._all = torch.get_num_threads()
-        self._choice = choose(self._all)
+        self._begin(torch.get_num_threads())
+
+    def _begin(self, threads: int) -> None:
+        self._choice = choose(threads)
         self._threads = next(self._choice)
         self._started: float | None = None
+        self._ended = 0.0
         self._on_core = 1.0
 
     @contextmanager
     def set(self) -> Iterator[None]:
         """For one pass, in the thread that runs it."""
         started = time.perf_counter()
+        if started - self._ended > PAUSE:
+            self._begin(torch.get_num_threads())
         if self._started is not None:
             self._threads = self._choice.send(Took(started - self._started, self._on_core))
         self._started, on_core = started, time.thread_time()
         with _threads(self._threads):
             yield
-        self._on_core = (time.thread_time() - on_core) / (time.perf_counter() - started)
+        self._ended = time.perf_counter()
+        self._on_core = (time.thread_time() - on_core) / (self._ended - started)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import actscope
+from actscope_keras import torch_threads
 from actscope_keras.torch_threads import (
     HOPELESS,
     MEASURED,
@@ -103,12 +104,32 @@ def test_outside_of_a_pass_the_threads_are_as_before():
 
 
 @pytest.mark.usefixtures("two_threads")
+def test_what_is_between_two_runs_is_no_part_of_either(monkeypatch):
+    told = []
+
+    def noting(threads):
+        while True:
+            told.append((yield threads).seconds)
+
+    monkeypatch.setattr(torch_threads, "choose", noting)
+    monkeypatch.setattr(torch_threads, "PAUSE", 0.05)
+    threads = ThreadsOfPass()
+    for _ in range(2):
+        for _ in range(3):
+            with threads.set():
+                pass
+        time.sleep(0.1)
+    assert len(told) == 4
+    assert max(told) < 0.05
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_a_recording_is_the_same_with_any_threads(tmp_path, monkeypatch):
     model = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.ReLU()]
     )
     data = np.random.default_rng(0).random((64, 8, 8, 3), np.float32)
-    monkeypatch.setattr("actscope_keras.torch_threads.choose", lambda _: iter_of([2, 1, 1, 2]))
+    monkeypatch.setattr(torch_threads, "choose", lambda _: iter_of([2, 1, 1, 2]))
     with actscope.extract(
         model, data, tmp_path / "run.h5", layers="all", batch_size=4
     ) as recording:
