@@ -12,7 +12,7 @@ from actscope.protocol import Array, Fetched
 from actscope_keras.forward import in_own_dtype
 
 PIECE = 2**23
-"""Bytes that are sent at a time: JAX copies each of them to memory of its own in one thread."""
+"""For every so many bytes an array is sent in one piece more: JAX copies each in one thread."""
 
 PIECES = 4
 """More at a time take longer to be handed over than they are faster."""

@@ -47,23 +47,12 @@ def max_pool(inputs: torch.Tensor, pool_size: Any, strides: Any, padding: str) -
         step = size if strides is None else _of_axis(strides, axis)
         if padding == "same":
             inputs = _padded(inputs, axis, size, step)
-        inputs = _along(inputs, axis, size, step)
+        inputs = reduce(torch.maximum, inputs.unfold(axis, size, step).unbind(-1))
     return inputs
 
 
 def _of_axis(given: Any, axis: int) -> int:
     return int(given if isinstance(given, int) else given[axis - 1])
-
-
-def _along(inputs: torch.Tensor, axis: int, size: int, step: int) -> torch.Tensor:
-    """The largest of each window along one axis."""
-    windows = (inputs.shape[axis] - size) // step + 1
-    every = (slice(None),) * axis
-    shifted = (
-        inputs.narrow(axis, first, (windows - 1) * step + 1)[(*every, slice(None, None, step))]
-        for first in range(size)
-    )
-    return reduce(torch.maximum, shifted)
 
 
 def _padded(inputs: torch.Tensor, axis: int, size: int, step: int) -> torch.Tensor:

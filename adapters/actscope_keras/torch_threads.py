@@ -5,6 +5,7 @@ want these as well, each operation lasts until the slowest of its threads was gi
 the rest keep theirs from those others. How much that costs differs from run to run, so it is tried.
 """
 
+import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -51,25 +52,21 @@ class ThreadsOfPass:
     """Sets PyTorch's threads for each pass of a run, and sets them back after it."""
 
     def __init__(self) -> None:
-        self._begin(torch.get_num_threads())
-
-    def _begin(self, threads: int) -> None:
-        self._choice = choose(threads)
-        self._threads = next(self._choice)
-        self._started: float | None = None
-        self._ended = 0.0
-        self._on_core = 1.0
+        self._choice: Choice
+        self._started = self._on_core = 0.0
+        self._ended = -math.inf
 
     @contextmanager
     def set(self) -> Iterator[None]:
         """For one pass, in the thread that runs it."""
         started = time.perf_counter()
         if started - self._ended > PAUSE:
-            self._begin(torch.get_num_threads())
-        if self._started is not None:
-            self._threads = self._choice.send(Took(started - self._started, self._on_core))
+            self._choice = choose(torch.get_num_threads())
+            threads = next(self._choice)
+        else:
+            threads = self._choice.send(Took(started - self._started, self._on_core))
         self._started, on_core = started, time.thread_time()
-        with _threads(self._threads):
+        with _threads(threads):
             yield
         self._ended = time.perf_counter()
         self._on_core = (time.thread_time() - on_core) / (self._ended - started)
