@@ -3,8 +3,8 @@
 Keras has no forward hooks, but every layer's call passes through `keras.layers.Layer.__call__`,
 every other operation of a functional model through `keras.Operation.__call__`, and every loop,
 softmax and sigmoid through the backend's. These are replaced while a capture is under way in some
-thread, and put back after the last; calls in other threads pass straight through. So is what makes
-the PyTorch backend copy pictures that it need not, or takes it long.
+thread, and put back after the last; calls in other threads pass straight through. So are operations
+that take the PyTorch backend longer than they need; see `torch_operations`.
 """
 
 import threading
@@ -33,9 +33,6 @@ _LOOPING = (
     "while_loop",
 )
 """Operations that trace a function apart from the rest, on the backends that trace."""
-
-_COPYING = "_transpose_spatial_inputs"
-"""What Keras's PyTorch backend moves the channels with, before each convolution and pooling."""
 
 OutputKey = tuple[str, int, int]
 """Layer path, call and index: what names one tensor."""
@@ -118,6 +115,11 @@ class Capture:
 
     def __post_init__(self) -> None:
         self._wanted_paths = frozenset(path for path, _, _ in self.wanted or ())
+
+    @property
+    def layer_under_way(self) -> Any | None:
+        """The innermost layer whose call is under way, if any is."""
+        return self._stack[-1] if self._stack else None
 
     @contextmanager
     def inside(self, layer: Any) -> Iterator[None]:
@@ -204,7 +206,8 @@ class Capture:
     @contextmanager
     def loop(self) -> Iterator[None]:
         """Notes that an operation that loops is under way."""
-        self._loops.append(self.paths.path_of(self._stack[-1]) if self._stack else "")
+        layer = self.layer_under_way
+        self._loops.append("" if layer is None else self.paths.path_of(layer))
         try:
             yield
         finally:
@@ -223,7 +226,8 @@ class Capture:
             return self._loops[0]
         if all(self.is_reachable(tensor) for _, tensor in found):
             return None
-        return self.paths.path_of(self._stack[-1]) if self._stack else ""
+        layer = self.layer_under_way
+        return "" if layer is None else self.paths.path_of(layer)
 
 
 def replaced(outputs: Any, found: Sequence[tuple[str, Any]], kept: Sequence[Any]) -> Any:
@@ -281,9 +285,11 @@ def _replace_calls() -> None:
         _replace(nn, name, _noting)
     for name in _LOOPING:
         _replace(core, name, _looping)
-    if keras.config.backend() == "torch" and hasattr(nn, _COPYING):
-        _replace(nn, _COPYING, _viewing)
-        _replace(nn, "max_pool", _pooling)
+    if keras.config.backend() == "torch":
+        from actscope_keras.torch_operations import faster_operations
+
+        for owner, name, wrapping in faster_operations(_current):
+            _replace(owner, name, wrapping)
 
 
 def _replace(
@@ -325,47 +331,6 @@ def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
         return output
 
     return activation
-
-
-def _viewing(original: Callable[..., Any]) -> Callable[..., Any]:
-    """The channels of PyTorch's tensors moved as a view, where Keras, as of 3.15, copies them.
-
-    ResNet50 spends 4 of 10 seconds on these copies (see benchmarks/RESULTS.md). They stay for
-    integers, whose pooling has no form for views, and on devices other than these two.
-    """
-
-    @wraps(original)
-    def channels_first(inputs: Any) -> Any:
-        capture = _current()
-        if (
-            capture is None
-            or not inputs.is_floating_point()
-            or inputs.device.type not in ("cpu", "cuda")
-        ):
-            return original(inputs)
-        return keras.ops.moveaxis(inputs, -1, 1)
-
-    return channels_first
-
-
-def _pooling(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Max pooling that does not take PyTorch's own where that is slow."""
-    from actscope_keras.torch_pooling import is_slow, max_pool
-
-    @wraps(original)
-    def pooled(
-        inputs: Any,
-        pool_size: Any,
-        strides: Any = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-    ) -> Any:
-        form = data_format or keras.config.image_data_format()
-        if _current() is None or not is_slow(inputs, form):
-            return original(inputs, pool_size, strides, padding, data_format)
-        return max_pool(inputs, pool_size, strides, padding)
-
-    return pooled
 
 
 def _intercepting(owner: type, original: Callable[..., Any]) -> Callable[..., Any]:

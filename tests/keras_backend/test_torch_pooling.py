@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import actscope
-from actscope_keras import torch_pooling
+from actscope_keras import torch_operations
 from actscope_keras.torch_pooling import FEW_CHANNELS, is_slow, max_pool
 
 VALUES = st.sampled_from([-np.inf, -2.5, -1.0, 0.0, 1.0, 3.0, np.inf, np.nan])
@@ -73,7 +73,7 @@ def test_a_recording_takes_it_where_it_is_faster_and_keras_is_as_before(
         calls.append(words)
         return max_pool(*words)
 
-    monkeypatch.setattr(torch_pooling, "max_pool", noted)
+    monkeypatch.setattr(torch_operations, "max_pool", noted)
     before = keras.src.backend.nn.max_pool
     layer = keras.layers.MaxPooling2D(3, strides=2, padding="same")
     model = keras.Sequential([keras.Input((9, 8, channels)), layer])
