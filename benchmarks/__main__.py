@@ -14,7 +14,7 @@ import json
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.measuring import BACKENDS, Options
+from benchmarks.measuring import BACKENDS, Options, have_bytecode
 from benchmarks.results import machine, update
 from benchmarks.tables import as_data, markdown
 
@@ -66,6 +66,7 @@ def main() -> None:
         scale=words.scale,
         keract=words.keract,
     )
+    have_bytecode()
     found = []
     for name in words.names or BENCHMARKS:
         for table in import_module(BENCHMARKS[name]).tables(options):

@@ -57,12 +57,12 @@ def actscope_run(samples: int, folder: str) -> tuple[float, float]:
     """Seconds for the same with actscope, and the process's peak of memory in GB."""
     import keras
 
-    import actscope
+    from actscope import extract
 
     model, data = MODELS["convnet"](keras), images(samples)
     with new_file(folder) as path:
         start = time.perf_counter()
-        actscope.extract(model, data, path, store_inputs=False)
+        extract(model, data, path, store_inputs=False)
         return time.perf_counter() - start, peak_gigabytes()
 
 

@@ -1,5 +1,6 @@
 """How benchmarks measure: interleaved rounds, each backend in a process of its own."""
 
+import compileall
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, TypeVar
@@ -41,6 +43,14 @@ class Options:
     def scaled(self, samples: int, multiple: int = 1) -> int:
         """A number of samples, scaled, and a multiple of something."""
         return max(1, round(samples * self.scale / multiple)) * multiple
+
+
+def have_bytecode() -> None:
+    """Compile actscope as installing it does, even where Python is told to keep no bytecode."""
+    for package in ("actscope", "actscope_keras"):
+        spec = find_spec(package)
+        for folder in (spec and spec.submodule_search_locations) or ():
+            compileall.compile_dir(folder, quiet=2)
 
 
 def actscope_command() -> str:
