@@ -58,11 +58,17 @@ def _operations(model: Any) -> Iterator[Any]:
 def _is_pure(operation: Any) -> bool:
     activation = getattr(operation, "activation", None)
     return (
-        type(operation).__module__.startswith(KEEPING_NOTHING)
+        _is_known(type(operation))
         and "call" not in vars(operation)
         and getattr(operation, "activity_regularizer", None) is None
-        and (activation is None or activation.__module__.startswith(KEEPING_NOTHING))
+        and (activation is None or _is_known(activation))
     )
+
+
+def _is_known(code: Any) -> bool:
+    """Whether a class or function is one of Keras's that keep nothing."""
+    module = getattr(code, "__module__", None)  # None of a function in C
+    return isinstance(module, str) and module.startswith(KEEPING_NOTHING)
 
 
 def runs_alike_elsewhere() -> bool:

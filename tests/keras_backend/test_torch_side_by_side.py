@@ -186,6 +186,7 @@ IMPURE = {
     "a layer of its own": lambda: small_model(Remembering()),
     "an operation of its own": lambda: functional(Doubling()),
     "an activation of its own": lambda: small_model(activation=doubled),
+    "an activation in C": lambda: small_model(activation=torch.relu),
     "an activity regularizer": lambda: small_model(activity_regularizer=doubled),
     "a lambda": lambda: small_model(layers.Lambda(lambda x: x)),
     "a subclass": Subclassed,
