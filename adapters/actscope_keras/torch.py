@@ -12,12 +12,6 @@ from actscope_keras.capture import Capture, Captured
 from actscope_keras.forward import ForwardPass, Job
 from actscope_keras.objective import share_of_loss
 from actscope_keras.torch_gpu import GpuStep
-from actscope_keras.torch_side_by_side import (
-    TOO_LARGE,
-    SideBySideStep,
-    keeps_nothing,
-    runs_alike_elsewhere,
-)
 from actscope_keras.torch_tensors import Outputs, Pass, fetched, tensors_of, to_host
 from actscope_keras.torch_threads import ThreadsOfPass
 
@@ -39,11 +33,7 @@ class TorchBackend:
         step = TorchStep(run, device)
         if job.objective is not None:
             step.launch(step.stage(arrays))  # shows now what is wrong with the objective
-        if device.type == "cuda":
-            return GpuStep(run, device)
-        if device.type == "cpu" and _two_at_a_time(job, rows=len(arrays[0])):
-            return SideBySideStep(run)
-        return step
+        return GpuStep(run, device) if device.type == "cuda" else step
 
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
         """Eager; the weights' own `grad` stays untouched."""
@@ -63,17 +53,6 @@ class TorchBackend:
     def device(self) -> str:
         """The first GPU's name, or `"cpu"`."""
         return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
-
-
-def _two_at_a_time(job: Job, rows: int) -> bool:
-    """Whether two batches may be computed at a time, and are small enough for it to pay."""
-    return (
-        job.objective is None
-        and rows * job.largest_layer < TOO_LARGE
-        and torch.get_num_threads() > 1
-        and runs_alike_elsewhere()
-        and keeps_nothing(job.forward.model)
-    )
 
 
 def _device_of(model: Any) -> torch.device:

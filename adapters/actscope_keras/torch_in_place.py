@@ -21,7 +21,7 @@ LAYERS = (
     keras.layers.DepthwiseConv2D,
     keras.layers.EinsumDense,
 )
-"""Compute one result, add a bias, and apply an activation; they keep nothing of it.
+"""Compute one result, add a bias, and apply an activation; they themselves keep nothing of it.
 
 A class made from one of them may keep it, and is none of them.
 """
@@ -46,13 +46,15 @@ class OwnResult(threading.local):
         Not where gradients are wanted, nor of a tensor that stands for others in a loop.
         """
         if (
-            type(layer) in LAYERS
+            _keeps_nothing(layer)
             and torch.is_inference_mode_enabled()
             and tensor.device.type == "cpu"
             and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
         ):
             self._layer, self._tensor = weakref.ref(layer), weakref.ref(tensor)
-            self._awaits_bias = getattr(layer, "bias", None) is not None
+            self._awaits_bias = getattr(layer, "bias", None) is not None and getattr(
+                layer, "use_bias", True
+            )
 
     def is_of(self, layer: Any, tensor: Any) -> bool:
         """Whether the tensor is what this layer was noted to have computed."""
@@ -63,12 +65,21 @@ class OwnResult(threading.local):
     def takes_bias(self, layer: Any, tensor: Any) -> bool:
         """Whether what is added to the tensor is the layer's bias; asked once for each sum.
 
-        Later sums are those of an activation, which may look at the tensor again.
+        A later sum with it is that of an activation.
         """
         if not self.is_of(layer, tensor):
             return False
         was_awaited, self._awaits_bias = self._awaits_bias, False
         return was_awaited
+
+
+def _keeps_nothing(layer: Any) -> bool:
+    """Whether all code between the result and the layer's output is Keras's own."""
+    if type(layer) not in LAYERS or {"call", "convolution_op"} & vars(layer).keys():
+        return False
+    module = getattr(layer.activation, "__module__", None)
+    is_known = isinstance(module, str) and module.startswith("keras.src.activations.")
+    return layer.activation is None or is_known
 
 
 def can_hold_sum(tensor: torch.Tensor, bias: torch.Tensor) -> bool:

@@ -61,7 +61,13 @@ def growing(x):
     return keras.ops.add(x, 1.0) * x
 
 
+def multiplying(x):
+    product = keras.ops.matmul(x, keras.ops.ones((7, 7)))
+    return keras.ops.add(product, 1.0) * product
+
+
 LAYERS = {
+    "its own product": ((5,), lambda: layers.Dense(7, activation=multiplying)),
     "few channels": ((9, 8, 3), lambda: layers.Conv2D(6, 3, activation="relu")),
     "many channels": ((9, 8, 3), lambda: layers.Conv2D(33, 3, activation="relu")),
     "channels first": ((3, 9, 8), lambda: layers.Conv2D(6, 3, data_format="channels_first")),
@@ -119,6 +125,23 @@ def test_a_layer_of_somebody_elses_making_keeps_its_result(tmp_path):
     with actscope.extract(model, data, tmp_path / "run.h5") as recording:
         expected = model.predict(data, verbose=0)
         np.testing.assert_allclose(recording["keeping"][:], expected, rtol=1e-6)
+
+
+def test_a_call_of_the_layers_own_keeps_its_result(tmp_path):
+    layer = layers.Dense(4, name="dense")
+    model = keras.Sequential([keras.Input((5,)), layer])
+    layer.bias.assign([1.0, 2.0, 3.0, 4.0])
+
+    def call(inputs, training=None):
+        product = keras.ops.matmul(inputs, layer.kernel)
+        return keras.ops.add(product, layer.bias) * product
+
+    layer.call = call
+    data = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
+    product = data @ layer.kernel.numpy()
+    with actscope.extract(model, data, tmp_path / "run.h5") as recording:
+        expected = np.add(product, [1, 2, 3, 4]) * product
+        np.testing.assert_allclose(recording["dense"][:], expected, rtol=1e-4, atol=1e-5)
 
 
 class Adding(keras.Model):

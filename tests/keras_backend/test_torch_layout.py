@@ -51,15 +51,6 @@ STACKS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """More of them add up in another order, which changes the last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(params=STACKS)
 def model(request):
     shape, stack = STACKS[request.param]
