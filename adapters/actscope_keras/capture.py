@@ -121,6 +121,11 @@ class Capture:
         """The innermost layer whose call is under way, if any is."""
         return self._stack[-1] if self._stack else None
 
+    def _path_under_way(self) -> str:
+        """Its path; empty where there is none."""
+        layer = self.layer_under_way
+        return "" if layer is None else self.paths.path_of(layer)
+
     @contextmanager
     def inside(self, layer: Any) -> Iterator[None]:
         """Notes that a layer's call is under way."""
@@ -206,8 +211,7 @@ class Capture:
     @contextmanager
     def loop(self) -> Iterator[None]:
         """Notes that an operation that loops is under way."""
-        layer = self.layer_under_way
-        self._loops.append("" if layer is None else self.paths.path_of(layer))
+        self._loops.append(self._path_under_way())
         try:
             yield
         finally:
@@ -226,8 +230,7 @@ class Capture:
             return self._loops[0]
         if all(self.is_reachable(tensor) for _, tensor in found):
             return None
-        layer = self.layer_under_way
-        return "" if layer is None else self.paths.path_of(layer)
+        return self._path_under_way()
 
 
 def replaced(outputs: Any, found: Sequence[tuple[str, Any]], kept: Sequence[Any]) -> Any:
@@ -254,10 +257,16 @@ _under_way: list[Capture] = []
 _originals: dict[tuple[Any, str], Callable[..., Any]] = {}
 
 
-def _current() -> Capture | None:
+def current_capture() -> Capture | None:
     """What records the layers called in this thread, if anything does."""
     capture: Capture | None = getattr(_state, "capture", None)
     return capture
+
+
+def layer_under_way() -> Any | None:
+    """The innermost layer whose call is recorded in this thread, if any is."""
+    capture = current_capture()
+    return None if capture is None else capture.layer_under_way
 
 
 @contextmanager
@@ -267,7 +276,7 @@ def capturing(capture: Capture) -> Iterator[None]:
         if not _under_way:
             _replace_calls()
         _under_way.append(capture)
-    previous, _state.capture = _current(), capture
+    previous, _state.capture = current_capture(), capture
     try:
         yield
     finally:
@@ -288,7 +297,7 @@ def _replace_calls() -> None:
     if keras.config.backend() == "torch":
         from actscope_keras.torch_operations import faster_operations
 
-        for owner, name, wrapping in faster_operations(_current):
+        for owner, name, wrapping in faster_operations():
             _replace(owner, name, wrapping)
 
 
@@ -310,7 +319,7 @@ def _looping(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def operation(*args: Any, **kwargs: Any) -> Any:
-        capture = _current()
+        capture = current_capture()
         if capture is None:
             return original(*args, **kwargs)
         with capture.loop():
@@ -325,7 +334,7 @@ def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def activation(x: Any, *args: Any, **kwargs: Any) -> Any:
         output = original(x, *args, **kwargs)
-        capture = _current()
+        capture = current_capture()
         if capture is not None:
             capture.note_activation(x, output)
         return output
@@ -343,7 +352,7 @@ def _intercepting(owner: type, original: Callable[..., Any]) -> Callable[..., An
     passed_before = keras.layers.Layer if owner is keras.Operation else ()
 
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
-        capture = _current()
+        capture = current_capture()
         if capture is None or isinstance(self, passed_before) or self not in capture.paths:
             return original(self, *args, **kwargs)
         with capture.inside(self):

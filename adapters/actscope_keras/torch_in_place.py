@@ -52,9 +52,7 @@ class OwnResult(threading.local):
             and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
         ):
             self._layer, self._tensor = weakref.ref(layer), weakref.ref(tensor)
-            self._awaits_bias = getattr(layer, "bias", None) is not None and getattr(
-                layer, "use_bias", True
-            )
+            self._awaits_bias = layer.bias is not None and getattr(layer, "use_bias", True)
 
     def is_of(self, layer: Any, tensor: Any) -> bool:
         """Whether the tensor is what this layer was noted to have computed."""

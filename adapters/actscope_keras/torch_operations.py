@@ -10,12 +10,9 @@ from typing import Any
 import keras
 from keras.src.backend import nn, numpy
 
-from actscope_keras.capture import Capture
+from actscope_keras.capture import current_capture, layer_under_way
 from actscope_keras.torch_in_place import OwnResult, add_in_place, can_hold_sum
 from actscope_keras.torch_pooling import is_slow, max_pool
-
-Current = Callable[[], Capture | None]
-"""Gives what records the layers called in this thread, if anything does."""
 
 Operation = Callable[..., Any]
 
@@ -26,19 +23,19 @@ COPYING = "_transpose_spatial_inputs"
 """What Keras's PyTorch backend moves the channels with, before each convolution and pooling."""
 
 
-def faster_operations(current: Current) -> Iterator[Replacement]:
+def faster_operations() -> Iterator[Replacement]:
     """What to replace while captures are under way."""
     if hasattr(nn, COPYING):  # Keras's own, which it may drop
-        yield nn, COPYING, partial(_viewing, current)
-    yield nn, "max_pool", partial(_pooling, current)
+        yield nn, COPYING, _viewing
+    yield nn, "max_pool", _pooling
     own = OwnResult()
     for owner, name in ((nn, "conv"), (nn, "depthwise_conv"), (numpy, "matmul"), (numpy, "einsum")):
-        yield owner, name, partial(_noting, current, own)
-    yield numpy, "add", partial(_adding, current, own)
-    yield nn, "relu", partial(_rectifying, current, own)
+        yield owner, name, partial(_noting, own)
+    yield numpy, "add", partial(_adding, own)
+    yield nn, "relu", partial(_rectifying, own)
 
 
-def _viewing(current: Current, original: Operation) -> Operation:
+def _viewing(original: Operation) -> Operation:
     """The channels moved as a view, where Keras, as of 3.15, copies them.
 
     ResNet50 spends 4 of 10 seconds on these copies (see benchmarks/RESULTS.md). They stay for
@@ -48,7 +45,7 @@ def _viewing(current: Current, original: Operation) -> Operation:
     @wraps(original)
     def channels_first(inputs: Any) -> Any:
         if (
-            current() is None
+            current_capture() is None
             or not inputs.is_floating_point()
             or inputs.device.type not in ("cpu", "cuda")
         ):
@@ -58,7 +55,7 @@ def _viewing(current: Current, original: Operation) -> Operation:
     return channels_first
 
 
-def _pooling(current: Current, original: Operation) -> Operation:
+def _pooling(original: Operation) -> Operation:
     """Max pooling that does not take PyTorch's own where that is slow."""
 
     @wraps(original)
@@ -70,34 +67,31 @@ def _pooling(current: Current, original: Operation) -> Operation:
         data_format: str | None = None,
     ) -> Any:
         form = data_format or keras.config.image_data_format()
-        if current() is None or not is_slow(inputs, form):
+        if current_capture() is None or not is_slow(inputs, form):
             return original(inputs, pool_size, strides, padding, data_format)
         return max_pool(inputs, pool_size, strides, padding)
 
     return pooled
 
 
-def _noting(current: Current, own: OwnResult, original: Operation) -> Operation:
+def _noting(own: OwnResult, original: Operation) -> Operation:
     """An operation whose result is noted as the layer's own."""
 
     @wraps(original)
     def operation(*args: Any, **kwargs: Any) -> Any:
         result = original(*args, **kwargs)
-        capture = current()
-        if capture is not None:
-            own.note(capture.layer_under_way, result)
+        own.note(layer_under_way(), result)
         return result
 
     return operation
 
 
-def _adding(current: Current, own: OwnResult, original: Operation) -> Operation:
+def _adding(own: OwnResult, original: Operation) -> Operation:
     """A sum, in place where it is that of a layer's own result and its bias."""
 
     @wraps(original)
     def add(x1: Any, x2: Any) -> Any:
-        capture = current()
-        if capture is None or not own.takes_bias(capture.layer_under_way, x1):
+        if not own.takes_bias(layer_under_way(), x1):
             return original(x1, x2)
         bias = keras.ops.convert_to_tensor(x2)
         return add_in_place(x1, bias) if can_hold_sum(x1, bias) else original(x1, bias)
@@ -105,13 +99,12 @@ def _adding(current: Current, own: OwnResult, original: Operation) -> Operation:
     return add
 
 
-def _rectifying(current: Current, own: OwnResult, original: Operation) -> Operation:
+def _rectifying(own: OwnResult, original: Operation) -> Operation:
     """`relu`, in place where it is the activation of the layer whose own result it takes."""
 
     @wraps(original)
     def relu(x: Any) -> Any:
-        capture = current()
-        layer = None if capture is None else capture.layer_under_way
+        layer = layer_under_way()
         is_activation = getattr(layer, "activation", None) is keras.activations.relu
         return x.relu_() if is_activation and own.is_of(layer, x) else original(x)
 
