@@ -4,14 +4,15 @@ Keras has no forward hooks, but every layer's call passes through `keras.layers.
 every other operation of a functional model through `keras.Operation.__call__`, and every loop,
 softmax and sigmoid through the backend's. These are replaced while a capture is under way in some
 thread, and put back after the last; calls in other threads pass straight through. So are operations
-that take the PyTorch backend longer than they need; see `torch_operations`.
+that take the backend longer than they need; see `tensorflow_operations` and `torch_operations`.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
+from importlib import import_module
 from typing import Any
 
 import keras
@@ -294,11 +295,18 @@ def _replace_calls() -> None:
         _replace(nn, name, _noting)
     for name in _LOOPING:
         _replace(core, name, _looping)
-    if keras.config.backend() == "torch":
-        from actscope_keras.torch_operations import faster_operations
+    for owner, name, wrapping in _faster_operations():
+        _replace(owner, name, wrapping)
 
-        for owner, name, wrapping in faster_operations():
-            _replace(owner, name, wrapping)
+
+def _faster_operations() -> Iterable[tuple[Any, str, Callable[[Any], Any]]]:
+    """The backend's operations that take longer than they need, and what makes faster ones."""
+    backend = keras.config.backend()
+    if backend not in ("tensorflow", "torch"):
+        return ()
+    module = import_module(f"actscope_keras.{backend}_operations")
+    operations: Iterable[tuple[Any, str, Callable[[Any], Any]]] = module.faster_operations()
+    return operations
 
 
 def _replace(

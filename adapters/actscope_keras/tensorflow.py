@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from actscope.protocol import Array, Fetched
 from actscope_keras.capture import Capture, Captured
 from actscope_keras.forward import BATCHES_AT_A_TIME, ForwardPass, Job, in_own_dtype, is_own_dtype
 from actscope_keras.objective import share_of_loss
+from actscope_keras.tensorflow_operations import are_slow, faster_in_this_graph
 
 
 class TensorFlowBackend:
@@ -20,17 +22,21 @@ class TensorFlowBackend:
         """Builds the graph and drops it: nothing is computed."""
         captures: list[Capture] = []
 
-        def run(*tensors: Any) -> list[Any]:
+        def run(tensors: Sequence[Any]) -> list[Any]:
             captures.append(forward.run(tensors, _reachable_here()))
             return []
 
-        _concrete(run, arrays)
+        _concrete(run, [tf.TensorSpec(array.shape, array.dtype) for array in arrays])
         return captures[0]
 
     def compile(self, job: Job, arrays: Sequence[Array]) -> "TensorFlowStep":
         """Builds the graph for the arrays' shapes; TensorFlow prunes it when it runs."""
         run = _pass if job.objective is None else _pass_with_gradients
-        return TensorFlowStep(_concrete(lambda *tensors: run(job, tensors), arrays))
+        specs = [tf.TensorSpec(array.shape, array.dtype) for array in arrays]
+        make_exact = partial(_concrete, partial(run, job), specs)
+        if job.objective is None and are_slow():
+            return TensorFlowStep(_concrete(partial(_faster_pass, job), specs), make_exact)
+        return TensorFlowStep(make_exact())
 
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
         """Eager, under a tape."""
@@ -60,9 +66,11 @@ class TensorFlowBackend:
         return str(details.get("device_name", devices[0].name))
 
 
-def _concrete(run: Any, arrays: Sequence[Array]) -> Any:
-    signature = [tf.TensorSpec(array.shape, array.dtype) for array in arrays]
-    return tf.function(run, input_signature=signature, autograph=False).get_concrete_function()
+def _concrete(run: Any, specs: Sequence[Any]) -> Any:
+    def function(*tensors: Any) -> Any:
+        return run(tensors)
+
+    return tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
 
 
 def _reachable_here() -> Callable[[Any], bool]:
@@ -71,12 +79,22 @@ def _reachable_here() -> Callable[[Any], bool]:
     return lambda tensor: getattr(tensor, "graph", None) is outermost
 
 
-def _pass(job: Job, tensors: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+Results = tuple[list[Any], list[Any], list[Any]]
+"""The outputs, the overflows, and scalars that all have to hold, or the outputs are not exact."""
+
+
+def _pass(job: Job, tensors: Sequence[Any]) -> Results:
     inputs, _ = job.split(tensors)
-    return job.run(inputs, _reachable_here())
+    return *job.run(inputs, _reachable_here()), []
 
 
-def _pass_with_gradients(job: Job, tensors: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+def _faster_pass(job: Job, tensors: Sequence[Any]) -> Results:
+    with faster_in_this_graph() as built:
+        outputs, overflows, _ = _pass(job, tensors)
+        return outputs, overflows, built.conditions([*outputs, *overflows])
+
+
+def _pass_with_gradients(job: Job, tensors: Sequence[Any]) -> Results:
     inputs, targets = job.split(tensors)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
 
@@ -90,7 +108,7 @@ def _pass_with_gradients(job: Job, tensors: Sequence[Any]) -> tuple[list[Any], l
     watched = {captured.name: captured.tensor for captured in capture.tensors}
     zero = tf.UnconnectedGradients.ZERO
     gradients = tape.gradient(value, watched, unconnected_gradients=zero)
-    return job.finish(capture, inputs, gradients)
+    return *job.finish(capture, inputs, gradients), []
 
 
 class TensorFlowStep:
@@ -100,8 +118,14 @@ class TensorFlowStep:
     while this one ends, and no core waits for the operations that use few.
     """
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Any, make_exact: Callable[[], Any] | None = None) -> None:
+        """Take a function that returns `Results`, and what makes one that is always exact.
+
+        That one is made when it is first needed, and takes the other's place from then on: where
+        values of one batch are not finite, those of others hardly are.
+        """
         self._function = function
+        self._make_exact = make_exact
         on_accelerator = bool(tf.config.list_logical_devices("GPU"))
         self._threads = None if on_accelerator else ThreadPoolExecutor(BATCHES_AT_A_TIME)
 
@@ -112,18 +136,27 @@ class TensorFlowStep:
     def launch(self, staged: Sequence[Array]) -> Any:
         """Run the batch; this returns before it is done."""
         if self._threads is None:
-            return self._run(staged)
-        return self._threads.submit(self._run, staged)
+            return staged, _call(self._function, staged)
+        return staged, self._threads.submit(_call, self._function, staged)
 
     def fetch(self, launched: Any) -> Fetched:
         """On the CPU these are the tensors' own buffers, not copies."""
-        outputs, overflows = launched.result() if isinstance(launched, Future) else launched
+        staged, results = launched
+        outputs, overflows, conditions = (
+            results.result() if isinstance(results, Future) else results
+        )
+        if not all(map(bool, conditions)):
+            if self._make_exact is not None:  # made in the caller's thread, which has settings
+                self._function, self._make_exact = self._make_exact(), None
+            outputs, overflows, _ = _call(self._function, staged)
         return Fetched(
             [_to_host(output) for output in outputs], [_to_host(count) for count in overflows]
         )
 
-    def _run(self, arrays: Sequence[Array]) -> Any:
-        return self._function(*(tf.convert_to_tensor(array) for array in arrays))
+
+def _call(function: Any, arrays: Sequence[Array]) -> Results:
+    results: Results = function(*(tf.convert_to_tensor(array) for array in arrays))
+    return results
 
 
 def _to_host(tensor: Any) -> Array:
