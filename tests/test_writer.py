@@ -8,10 +8,13 @@ import h5py
 import numpy as np
 import pytest
 
-from actscope.errors import DiskFullError, OutputExistsError
+import actscope
+from actscope.errors import DiskFullError, ModelError, OutputExistsError
 from actscope.replacing import check_output
 from actscope.store import disk, schema, space
+from actscope.store.chunked_writer import ChunkedWriter
 from actscope.store.writer import Writer
+from chunked_recordings import chunked
 from recordings import Example, output_info
 
 
@@ -52,6 +55,32 @@ def test_bfloat16_is_read_as_float32_by_h5py(tmp_path):
         out.commit()
     with h5py.File(path) as file:
         np.testing.assert_array_equal(file["layers/layer/output"][:], raw.astype(np.float32))
+
+
+@pytest.mark.parametrize("opened", [Writer, ChunkedWriter])
+@pytest.mark.parametrize("other", ["shape", "dtype", "rows", "fewer"])
+def test_rows_that_were_not_planned_are_refused(opened, other, example):
+    plan = example.plan if opened is Writer else chunked(example)
+    with opened(example.path, plan) as out:
+        out.append(example.rows(0, 5))
+        out.commit()
+        rows = example.rows(5, 9)
+        if other == "shape":
+            rows[-1] = np.concatenate([rows[-1], rows[-1]], axis=1)
+        elif other == "dtype":
+            rows[-1] = rows[-1].astype(np.float64)
+        elif other == "rows":
+            rows[-1] = rows[-1][:-1]
+        else:
+            rows = rows[:-1]
+        with pytest.raises(ModelError, match=r"planned|are recorded"):
+            out.append(rows)
+        out.append(example.rows(5, 9))
+        out.commit()
+    assert not actscope.verify(example.path)
+    with actscope.open(example.path) as recording:
+        for path, array in example.arrays.items():
+            np.testing.assert_array_equal(recording[path][:9], array[:9])
 
 
 def test_rows_are_committed_only_by_commit(example):

@@ -26,6 +26,7 @@ from actscope.store.disk import SECONDS_BETWEEN_COMMITS, synchronise, synchronis
 from actscope.store.journal import PlacedChunk, chunks_path, commit_entry, partial_path
 from actscope.store.kept_statistics import FIELDS, KeptStatistics, field_values
 from actscope.store.opening import discard_chunks
+from actscope.store.refusing import refuse_other_rows
 from actscope.store.schema import RecordingPlan, TensorPlan
 
 THREADS = os.cpu_count() or 1
@@ -132,7 +133,11 @@ class ChunkedWriter:
 
         Those of which only the statistics are kept come last. The arrays must not change before the
         chunks that they are part of are complete. `StoredRows` may stand for an array.
+
+        Raises:
+            ModelError: an array is another than was planned.
         """
+        refuse_other_rows(self._plan, batch)
         if self._plan.keeps_statistics:
             self._statistics.update([decoded(rows) for rows in batch], self.written)
         for column, rows in zip(self._columns, batch, strict=False):

@@ -28,6 +28,7 @@ from actscope.store.kept_statistics import FIELDS, KeptStatistics, field_values
 from actscope.store.layout import statistics_of_plan
 from actscope.store.locking import open_locked
 from actscope.store.opening import open_target
+from actscope.store.refusing import refuse_other_rows
 from actscope.store.schema import RecordingPlan
 
 GATHERED_BYTES = 8 * 2**20
@@ -82,7 +83,11 @@ class Writer:
 
         Those of which only the statistics are kept come last. The arrays must not change before the
         next commit; small batches are gathered first.
+
+        Raises:
+            ModelError: an array is another than was planned.
         """
+        refuse_other_rows(self._plan, batch)
         self._statistics.update(batch, self.written + self._gathered_rows)
         # Of those that are not stored nothing is left to do: they are let go.
         self._gathered.append(batch[: len(self._plan.tensors)])
