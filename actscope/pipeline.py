@@ -127,8 +127,11 @@ def record(
     overflows: list[int] = []
     try:
         staged = _staged(batches, step, batch_size, done)
-        with closing(read_ahead(staged, BATCHES_READ_AHEAD)) as ahead:
-            for inputs, fetched in _run(ahead, step, done):
+        with (
+            closing(read_ahead(staged, BATCHES_READ_AHEAD)) as ahead,
+            closing(_run(ahead, step, done)) as results,
+        ):
+            for inputs, fetched in results:
                 rows = len(inputs[0])
                 kept = [inputs[position] for position in stored_inputs]
                 writing.put([*kept, *(output[:rows] for output in fetched.outputs)])
@@ -157,7 +160,7 @@ def _staged(
 
 def _run(
     staged: Iterable[tuple[Batch, Any]], step: Step, done: int
-) -> Iterator[tuple[Batch, Fetched]]:
+) -> Generator[tuple[Batch, Fetched], None, None]:
     """Each batch with its outputs, the next one launched before the last is fetched."""
     under_way: deque[tuple[Batch, Any]] = deque()
 
@@ -165,16 +168,25 @@ def _run(
         nonlocal done
         # Popped, so that what was launched is not held while its outputs wait to be written.
         inputs, launched = under_way.popleft()
-        fetched = _guarded(step.fetch, launched, done)
+        try:
+            fetched = _guarded(step.fetch, launched, done)
+        except BaseException:
+            under_way.appendleft((inputs, launched))  # an interrupt does not end it
+            raise
         done += len(inputs[0])
         return inputs, fetched
 
-    for inputs, arrays in staged:
-        under_way.append((inputs, _guarded(step.launch, arrays, done)))
-        if len(under_way) > 1:
+    try:
+        for inputs, arrays in staged:
+            under_way.append((inputs, _guarded(step.launch, arrays, done)))
+            if len(under_way) > 1:
+                yield oldest()
+        while under_way:
             yield oldest()
-    while under_way:
-        yield oldest()
+    finally:
+        for _, launched in under_way:  # where something failed: nothing goes on after it was told
+            with suppress(Exception):
+                step.fetch(launched)
 
 
 Given = TypeVar("Given")

@@ -115,6 +115,7 @@ class Job:
         wanted: what to return of it.
         objective: what the gradients among them are of, or None.
         names: what the inputs are called; they are the first of a step's arrays.
+        largest_layer: bytes that the model's largest layer returns for a sample.
         at_hand: whether a tensor's numbers can be looked at as soon as it is there.
     """
 
@@ -122,6 +123,7 @@ class Job:
     wanted: tuple[Wanted, ...]
     objective: Objective | None
     names: tuple[str, ...]
+    largest_layer: int
     at_hand: bool = False
 
     def split(self, arrays: Sequence[Any]) -> tuple[list[Any], list[Any]]:

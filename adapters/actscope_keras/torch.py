@@ -12,6 +12,7 @@ from actscope_keras.capture import Capture, Captured
 from actscope_keras.forward import ForwardPass, Job
 from actscope_keras.objective import share_of_loss
 from actscope_keras.torch_gpu import GpuStep
+from actscope_keras.torch_side_by_side import TOO_LARGE, SideBySideStep
 from actscope_keras.torch_tensors import Outputs, Pass, fetched, tensors_of, to_host
 from actscope_keras.torch_threads import ThreadsOfPass
 
@@ -33,7 +34,12 @@ class TorchBackend:
         step = TorchStep(run, device)
         if job.objective is not None:
             step.launch(step.stage(arrays))  # shows now what is wrong with the objective
-        return GpuStep(run, device) if device.type == "cuda" else step
+        if device.type == "cuda":
+            return GpuStep(run, device)
+        is_small = len(arrays[0]) * job.largest_layer < TOO_LARGE
+        if device.type == "cpu" and job.objective is None and is_small:
+            return SideBySideStep(run, job.forward.model, step)
+        return step
 
     def weight_gradients(self, model: Any, inputs: Any, targets: Any, share: float) -> list[Any]:
         """Eager; the weights' own `grad` stays untouched."""

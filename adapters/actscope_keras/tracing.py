@@ -106,7 +106,8 @@ class KerasTrace:
         """A step that returns what is wanted of `batch_size` rows."""
         if self._example is None:
             raise ModelError("a model cannot be compiled without an example of its inputs")
-        job = Job(self._forward, tuple(wanted), objective, self._names)
+        largest = max((layer.bytes_per_sample for layer in self.layers), default=0)
+        job = Job(self._forward, tuple(wanted), objective, self._names, largest)
         inputs = [_repeated(array, batch_size) for array in self._example.arrays]
         targets: list[Array] = []
         if objective is not None:

@@ -25,6 +25,7 @@ from actscope_keras.torch_threads import (
     Took,
     choose,
 )
+from threads import pytorch_threads
 
 
 def chosen(threads, seconds, on_core, batches=200):
@@ -81,10 +82,8 @@ def test_whatever_batches_take_the_end_is_no_slower_than_the_beginning(threads, 
 
 @pytest.fixture
 def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    with pytorch_threads(2):
+        yield
 
 
 @pytest.mark.usefixtures("two_threads")
