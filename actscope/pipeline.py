@@ -168,11 +168,7 @@ def _run(
         nonlocal done
         # Popped, so that what was launched is not held while its outputs wait to be written.
         inputs, launched = under_way.popleft()
-        try:
-            fetched = _guarded(step.fetch, launched, done)
-        except BaseException:
-            under_way.appendleft((inputs, launched))  # an interrupt does not end it
-            raise
+        fetched = _guarded(step.fetch, launched, done)
         done += len(inputs[0])
         return inputs, fetched
 

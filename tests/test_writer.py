@@ -57,6 +57,17 @@ def test_bfloat16_is_read_as_float32_by_h5py(tmp_path):
         np.testing.assert_array_equal(file["layers/layer/output"][:], raw.astype(np.float32))
 
 
+def test_booleans_are_stored_as_bytes(tmp_path):
+    values = np.array([[True, False], [False, False]])
+    tensors, groups = schema.plan_layers([output_info("mask", (2,), 0, "bool")])
+    path = tmp_path / "bool.h5"
+    with Writer(path, schema.RecordingPlan(2, tuple(tensors), groups, "{}")) as out:
+        out.append([values])
+        out.commit()
+    with actscope.open(path) as recording:
+        np.testing.assert_array_equal(recording["mask"][:], values)
+
+
 @pytest.mark.parametrize("opened", [Writer, ChunkedWriter])
 @pytest.mark.parametrize("other", ["shape", "dtype", "rows", "fewer"])
 def test_rows_that_were_not_planned_are_refused(opened, other, example):

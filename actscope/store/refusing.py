@@ -27,7 +27,8 @@ def refuse_other_rows(plan: RecordingPlan, batch: Sequence[Part]) -> None:
         if not isinstance(rows, np.ndarray):
             continue  # stored rows come from a recording of the same plan
         found, planned = (len(rows), *rows.shape[1:]), (len(batch[0]), *tensor.shape)
-        if found != planned or rows.dtype != raw_dtype(tensor.dtype):
+        dtype = np.dtype(np.uint8) if rows.dtype == bool else rows.dtype  # the same bytes
+        if found != planned or dtype != raw_dtype(tensor.dtype):
             raise ModelError(
                 f"{tensor.dataset}: a batch of shape {found} and dtype {rows.dtype} came, "
                 f"{planned} and {raw_dtype(tensor.dtype).name} were planned: the model returns "

@@ -5,8 +5,10 @@ takes a third of a small ConvNet's pass (see benchmarks/RESULTS.md).
 """
 
 import math
+import os
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -25,6 +27,8 @@ LAYERS = (
 
 A class made from one of them may keep it, and is none of them.
 """
+
+_KERAS = str(Path(keras.__file__).parent) + os.sep
 
 FEW_CHANNELS = 16
 """Fewer than a vector register holds; PyTorch (2.13) adds these one after another."""
@@ -75,9 +79,13 @@ def _keeps_nothing(layer: Any) -> bool:
     """Whether all code between the result and the layer's output is Keras's own."""
     if type(layer) not in LAYERS or {"call", "convolution_op"} & vars(layer).keys():
         return False
-    module = getattr(layer.activation, "__module__", None)
-    is_known = isinstance(module, str) and module.startswith("keras.src.activations.")
-    return layer.activation is None or is_known
+    return layer.activation is None or is_of_keras(layer.activation)
+
+
+def is_of_keras(function: Any) -> bool:
+    """Whether the code that runs is Keras's own, whatever names a function was given."""
+    code = getattr(function, "__code__", None)  # none of functions in C and of callable objects
+    return code is not None and code.co_filename.startswith(_KERAS)
 
 
 def can_hold_sum(tensor: torch.Tensor, bias: torch.Tensor) -> bool:

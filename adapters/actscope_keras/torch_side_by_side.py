@@ -7,13 +7,16 @@ this is for models of Keras's own layers, whose code is known to keep nothing, w
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import cache, lru_cache
 from threading import Barrier
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 import torch
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.backend.torch.core import get_device
@@ -22,6 +25,7 @@ from torch.nn.modules import module as modules
 
 from actscope.protocol import Array, Fetched, Step
 from actscope_keras.forward import BATCHES_AT_A_TIME
+from actscope_keras.torch_in_place import is_of_keras
 from actscope_keras.torch_tensors import Outputs, Pass, fetched, tensors_of
 
 KEEPING_NOTHING = (
@@ -71,15 +75,17 @@ def _operations(model: Any) -> Iterator[Any]:
 def _is_pure(operation: Any) -> bool:
     # PyTorch takes long to tell that a module lacks an attribute: what is set is looked up.
     own, kind = vars(operation), operation.__class__
-    activation = own.get("activation")
+    activation, policy = own.get("activation"), own.get("_dtype_policy")
     return (
-        _is_known(kind.__module__)
+        kind.__module__.startswith(KEEPING_NOTHING)
+        and is_of_keras(kind.call)
         and not own.keys() & _methods(kind)
         and not own.get("_forward_hooks")
         and not own.get("_forward_pre_hooks")
         and own.get("activity_regularizer") is None
         and getattr(operation, "quantization_mode", None) is None
-        and (activation is None or _is_known(getattr(activation, "__module__", None)))
+        and (policy is None or type(policy).__module__.startswith("keras.src.dtype_policies"))
+        and (activation is None or is_of_keras(activation))
     )
 
 
@@ -89,20 +95,16 @@ def _methods(kind: type) -> frozenset[str]:
     return frozenset(name for name in dir(kind) if callable(getattr(kind, name))) - WRAPPED
 
 
-@cache
-def _is_known(module: str | None) -> bool:
-    """Whether what a module holds is of Keras's that keeps nothing; functions in C have none."""
-    return isinstance(module, str) and module.startswith(KEEPING_NOTHING)
-
-
 def runs_alike_elsewhere() -> bool:
     """Whether a pass in another thread is the same: some settings are those of a thread."""
+    flushes_denormals = np.float32(1e-40) * np.float32(1) == 0
     return not (
         torch.is_autocast_enabled("cpu")
         or torch._C._len_torch_dispatch_stack()
         or torch._C._len_torch_function_stack()
         or in_stateless_scope()
         or get_device() != "cpu"
+        or flushes_denormals
     )
 
 
@@ -126,21 +128,36 @@ class SideBySideStep:
         """Run the batch; where another may be beside it, this returns before it is done."""
         threads = torch.get_num_threads()
         if threads > 1 and runs_alike_elsewhere() and keeps_nothing(self._model):
-            return _pool(os.getpid(), threads).submit(self._pass, staged)
+            with suppress(RuntimeError):  # where no thread can be started any more
+                return _pool_of(threads).submit(self._pass, staged)
         return self._alone.launch(staged)
 
     def fetch(self, launched: Any) -> Fetched:
         """The tensors' own buffers, not copies."""
-        return fetched(*(launched.result() if isinstance(launched, Future) else launched))
+        if not isinstance(launched, Future):
+            return fetched(*launched)
+        try:
+            return fetched(*launched.result())
+        except BaseException:
+            wait([launched])  # an interrupt does not end the pass
+            raise
 
     def _pass(self, staged: list[torch.Tensor]) -> Outputs:
         with keras.device("cpu"):  # a setting of the thread
             return self._run(staged)
 
 
-@lru_cache(maxsize=1)
+_making = threading.RLock()
+
+
+def _pool_of(threads: int) -> ThreadPoolExecutor:
+    """Python's threads of this process, which share so many of PyTorch's."""
+    with _making:
+        return _pool(os.getpid(), threads)
+
+
+@lru_cache(maxsize=4)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - none outlives a fork
-    """Python's threads of a process, which share so many of PyTorch's."""
     pool = ThreadPoolExecutor(BATCHES_AT_A_TIME, "actscope-pass")
     together = Barrier(BATCHES_AT_A_TIME)
 
@@ -150,11 +167,26 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - n
         torch.set_num_threads(max(1, threads // BATCHES_AT_A_TIME))
 
     given = _in_new_thread(torch.get_num_threads)
-    for taken in [pool.submit(take_share) for _ in range(BATCHES_AT_A_TIME)]:
-        taken.result()
-    # What later threads are given was set as well.
-    _in_new_thread(lambda: torch.set_num_threads(given))
+    try:
+        for taken in [pool.submit(take_share) for _ in range(BATCHES_AT_A_TIME)]:
+            taken.result()
+    except BaseException:
+        together.abort()
+        pool.shutdown(wait=False)
+        raise
+    finally:
+        # What later threads are given was set as well.
+        _in_new_thread(lambda: torch.set_num_threads(given))
     return pool
+
+
+def _renew_lock() -> None:
+    global _making  # noqa: PLW0603 - another thread may have held it when this process was forked
+    _making = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _in_new_thread(function: Callable[[], Result]) -> Result:

@@ -1,6 +1,7 @@
 """PyTorch on a CPU computes two batches at a time where no layer keeps anything, and only there."""
 
 import ast
+import functools
 import inspect
 import itertools
 import os
@@ -30,6 +31,8 @@ from actscope_keras.torch_side_by_side import (
     KEEPING_NOTHING,
     TOO_LARGE,
     SideBySideStep,
+    _pool,
+    _pool_of,
     keeps_nothing,
 )
 
@@ -112,11 +115,12 @@ def in_new_thread(function):
 
 
 def test_recordings_leave_no_more_than_two_threads_behind(tmp_path):
+    before = set(threading.enumerate())
     for number in range(4):
         path = tmp_path / f"{number}.h5"
         actscope.extract(small_model(), pictures(), path, batch_size=4).close()
-    names = [thread.name for thread in threading.enumerate()]
-    assert sum(name.startswith("actscope") for name in names) == 2
+    ours = [one for one in threading.enumerate() if one.name.startswith("actscope")]
+    assert len(set(ours) - before) <= 2
 
 
 AFTER_A_FORK = """
@@ -230,7 +234,16 @@ class Subclassed(keras.Model):
         return self.dense(inputs)
 
 
+class OwnPolicy(keras.DTypePolicy):
+    """A policy sees what layers are given."""
+
+
 def doubled(x):
+    return x * 2
+
+
+@functools.wraps(keras.activations.relu)
+def passing_for_relu(x):
     return x * 2
 
 
@@ -275,6 +288,8 @@ IMPURE = {
     "an operation of its own": lambda: functional(Doubling()),
     "an activation of its own": lambda: small_model(activation=doubled),
     "an activation in C": lambda: small_model(activation=torch.relu),
+    "an activation that passes for Keras's": lambda: small_model(activation=passing_for_relu),
+    "a policy of its own": lambda: small_model(dtype=OwnPolicy("float32")),
     "an activity regularizer": lambda: small_model(activity_regularizer=doubled),
     "a lambda": lambda: small_model(layers.Lambda(lambda x: x)),
     "a subclass": Subclassed,
@@ -303,6 +318,48 @@ def test_models_that_may_keep_something(name, tmp_path, passes):
     assert not keeps_nothing(model)
     actscope.extract(model, pictures(8), tmp_path / "run.h5", batch_size=4).close()
     assert not passes
+
+
+def test_a_class_whose_call_was_replaced(monkeypatch):
+    model = small_model(layers.ReLU())
+    assert keeps_nothing(model)
+    own = layers.ReLU.call
+
+    @functools.wraps(own)
+    def call(self, inputs):
+        return own(self, inputs)
+
+    monkeypatch.setattr(layers.ReLU, "call", call)
+    assert not keeps_nothing(model)
+
+
+def test_where_no_thread_can_be_started(tmp_path, passes, monkeypatch):
+    """It is waited for nobody, and the process's threads are as before."""
+
+    def refusing(self):
+        if self.name.startswith("actscope-pass_1"):
+            raise RuntimeError("can't start new thread")
+        return start(self)
+
+    start = threading.Thread.start
+    _pool.cache_clear()
+    monkeypatch.setattr(threading.Thread, "start", refusing)
+    model, data = small_model(), pictures()
+    with actscope.extract(model, data, tmp_path / "run.h5", batch_size=4) as recording:
+        np.testing.assert_allclose(recording["dense"][:], model.predict(data, verbose=0), rtol=1e-4)
+    assert not passes
+    assert in_new_thread(torch.get_num_threads) == 2
+
+
+def test_pools_made_at_once_leave_the_threads_of_the_process():
+    for _ in range(5):
+        _pool.cache_clear()
+        together = [threading.Thread(target=_pool_of, args=(4,)) for _ in range(4)]
+        for thread in together:
+            thread.start()
+        for thread in together:
+            thread.join()
+        assert in_new_thread(torch.get_num_threads) == 2
 
 
 def test_hooks_for_all_modules(tmp_path, passes):
