@@ -79,7 +79,18 @@ def _keeps_nothing(layer: Any) -> bool:
     """Whether all code between the result and the layer's output is Keras's own."""
     if type(layer) not in LAYERS or {"call", "convolution_op"} & vars(layer).keys():
         return False
-    return layer.activation is None or is_of_keras(layer.activation)
+    return layer.activation is None or is_own_activation(layer.activation)
+
+
+def is_own_activation(function: Any) -> bool:
+    """Whether it is one of Keras's activations, by the name of its module and by its code.
+
+    The name alone can be given to any function; the code alone is Keras's in a layer's `__call__`
+    too, which comes to the code of whoever wrote the layer.
+    """
+    module = getattr(function, "__module__", None)
+    is_named_so = isinstance(module, str) and module.startswith("keras.src.activations.")
+    return is_named_so and is_of_keras(function)
 
 
 def is_of_keras(function: Any) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache, lru_cache
-from threading import Barrier
 from typing import Any, TypeVar
 
 import keras
@@ -25,7 +24,7 @@ from torch.nn.modules import module as modules
 
 from actscope.protocol import Array, Fetched, Step
 from actscope_keras.forward import BATCHES_AT_A_TIME
-from actscope_keras.torch_in_place import is_of_keras
+from actscope_keras.torch_in_place import is_of_keras, is_own_activation
 from actscope_keras.torch_tensors import Outputs, Pass, fetched, tensors_of
 
 KEEPING_NOTHING = (
@@ -48,7 +47,7 @@ KEEPING_NOTHING = (
     "keras.src.ops.nn",
     "keras.src.ops.numpy",
 )
-"""What the modules of such classes and functions begin with; a test looks at their code."""
+"""What the modules of such classes begin with; a test looks at the code of their layers."""
 
 TOO_LARGE = 2**25
 """Bytes of one layer's output from which on a second batch costs more than it gains: to reuse so
@@ -85,7 +84,7 @@ def _is_pure(operation: Any) -> bool:
         and own.get("activity_regularizer") is None
         and getattr(operation, "quantization_mode", None) is None
         and (policy is None or type(policy).__module__.startswith("keras.src.dtype_policies"))
-        and (activation is None or is_of_keras(activation))
+        and (activation is None or is_own_activation(activation))
     )
 
 
@@ -159,7 +158,7 @@ def _pool_of(threads: int) -> ThreadPoolExecutor:
 @lru_cache(maxsize=4)
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - none outlives a fork
     pool = ThreadPoolExecutor(BATCHES_AT_A_TIME, "actscope-pass")
-    together = Barrier(BATCHES_AT_A_TIME)
+    together = threading.Barrier(BATCHES_AT_A_TIME)
 
     def take_share() -> None:
         together.wait()  # each of the threads, and none twice

@@ -289,6 +289,7 @@ IMPURE = {
     "an activation of its own": lambda: small_model(activation=doubled),
     "an activation in C": lambda: small_model(activation=torch.relu),
     "an activation that passes for Keras's": lambda: small_model(activation=passing_for_relu),
+    "an activation that is a layer's call": lambda: small_model(activation=Remembering().__call__),
     "a policy of its own": lambda: small_model(dtype=OwnPolicy("float32")),
     "an activity regularizer": lambda: small_model(activity_regularizer=doubled),
     "a lambda": lambda: small_model(layers.Lambda(lambda x: x)),
