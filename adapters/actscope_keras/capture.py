@@ -35,6 +35,11 @@ _LOOPING = (
 )
 """Operations that trace a function apart from the rest, on the backends that trace."""
 
+Operation = Callable[..., Any]
+
+Replacement = tuple[Any, str, Callable[[Operation], Operation]]
+"""A module, the name of an operation in it, and what makes another of it."""
+
 OutputKey = tuple[str, int, int]
 """Layer path, call and index: what names one tensor."""
 
@@ -255,7 +260,7 @@ def flat(outputs: Any) -> list[tuple[str, Any]]:
 _state = threading.local()
 _lock = threading.Lock()
 _under_way: list[Capture] = []
-_originals: dict[tuple[Any, str], Callable[..., Any]] = {}
+_originals: dict[tuple[Any, str], Operation] = {}
 
 
 def current_capture() -> Capture | None:
@@ -299,19 +304,17 @@ def _replace_calls() -> None:
         _replace(owner, name, wrapping)
 
 
-def _faster_operations() -> Iterable[tuple[Any, str, Callable[[Any], Any]]]:
+def _faster_operations() -> Iterable[Replacement]:
     """The backend's operations that take longer than they need, and what makes faster ones."""
     backend = keras.config.backend()
     if backend not in ("tensorflow", "torch"):
         return ()
     module = import_module(f"actscope_keras.{backend}_operations")
-    operations: Iterable[tuple[Any, str, Callable[[Any], Any]]] = module.faster_operations()
+    operations: Iterable[Replacement] = module.faster_operations()
     return operations
 
 
-def _replace(
-    owner: Any, name: str, wrapping: Callable[[Callable[..., Any]], Callable[..., Any]]
-) -> None:
+def _replace(owner: Any, name: str, wrapping: Callable[[Operation], Operation]) -> None:
     original = _originals[owner, name] = vars(owner)[name]
     setattr(owner, name, wrapping(original))
 
@@ -322,7 +325,7 @@ def _restore_calls() -> None:
     _originals.clear()
 
 
-def _looping(original: Callable[..., Any]) -> Callable[..., Any]:
+def _looping(original: Operation) -> Operation:
     """A looping operation of the backend that says that it is under way."""
 
     @wraps(original)
@@ -336,7 +339,7 @@ def _looping(original: Callable[..., Any]) -> Callable[..., Any]:
     return operation
 
 
-def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
+def _noting(original: Operation) -> Operation:
     """An activation of the backend that notes what it was computed from."""
 
     @wraps(original)
@@ -350,7 +353,7 @@ def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
     return activation
 
 
-def _intercepting(owner: type, original: Callable[..., Any]) -> Callable[..., Any]:
+def _intercepting(owner: type, original: Operation) -> Operation:
     """The call of `owner` with a capture of what it returns.
 
     Layers pass through `keras.Operation` a second time. Operations that are not part of the

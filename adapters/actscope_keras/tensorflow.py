@@ -26,13 +26,13 @@ class TensorFlowBackend:
             captures.append(forward.run(tensors, _reachable_here()))
             return []
 
-        _concrete(run, [tf.TensorSpec(array.shape, array.dtype) for array in arrays])
+        _concrete(run, _specs_of(arrays))
         return captures[0]
 
     def compile(self, job: Job, arrays: Sequence[Array]) -> "TensorFlowStep":
         """Builds the graph for the arrays' shapes; TensorFlow prunes it when it runs."""
         run = _pass if job.objective is None else _pass_with_gradients
-        specs = [tf.TensorSpec(array.shape, array.dtype) for array in arrays]
+        specs = _specs_of(arrays)
         make_exact = partial(_concrete, partial(run, job), specs)
         if job.objective is None and are_slow():
             return TensorFlowStep(_concrete(partial(_faster_pass, job), specs), make_exact)
@@ -64,6 +64,10 @@ class TensorFlowBackend:
             return "cpu"
         details = tf.config.experimental.get_device_details(devices[0])
         return str(details.get("device_name", devices[0].name))
+
+
+def _specs_of(arrays: Sequence[Array]) -> list[Any]:
+    return [tf.TensorSpec(array.shape, array.dtype) for array in arrays]
 
 
 def _concrete(run: Any, specs: Sequence[Any]) -> Any:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from actscope_keras.padding import same_padding
+
 VECTOR = 8
 """Values that are gathered at once; a window's length is a multiple of it."""
 
@@ -139,12 +141,9 @@ def folded_convolution(
 
 
 def _padded(pictures: Any, extents: Sequence[int], strides: Sequence[int]) -> Any:
-    """With the zeros around that TensorFlow adds, the odd one after."""
-    sides = [(0, 0)]
-    for length, extent, stride in zip(pictures.shape[1:-1], extents, strides, strict=True):
-        missing = max(0, (-(-length // stride) - 1) * stride + extent - length)
-        sides.append((missing // 2, missing - missing // 2))
-    return tf.pad(pictures, [*sides, (0, 0)])
+    """With the zeros around that TensorFlow adds."""
+    around = map(same_padding, pictures.shape[1:-1], extents, strides)
+    return tf.pad(pictures, [(0, 0), *around, (0, 0)])
 
 
 def _windows(pictures: Any, width: int, stride: int, folding: Folding) -> Any:

@@ -5,7 +5,7 @@ same, but for the order of the additions in a convolution.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
@@ -16,13 +16,9 @@ import tensorflow as tf
 from keras.src.backend import nn, numpy
 from tensorflow.python.eager.record import could_possibly_record
 
+from actscope_keras.capture import Operation, Replacement
 from actscope_keras.tensorflow_convolutions import Folded, folded_convolution
 from actscope_keras.tensorflow_pooling import FEW_CHANNELS, max_pool
-
-Operation = Callable[..., Any]
-
-Replacement = tuple[Any, str, Callable[[Operation], Operation]]
-"""A module, the name of an operation in it, and what makes another of it."""
 
 
 @dataclass(eq=False)
@@ -54,7 +50,7 @@ class Faster:
 
     def conditions(self, outputs: Sequence[Any]) -> list[Any]:
         """What has to hold for the outputs to be exact; what they do not need is not asked for."""
-        needed = _operations_before(outputs)
+        needed = _operations_before(outputs) if self._conditions else set()
         return [condition for condition, tensor in self._conditions if tensor.op in needed]
 
 

@@ -3,21 +3,21 @@
 For as long as a capture is under way, and in its thread only. The values are the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial, wraps
 from typing import Any
 
 import keras
 from keras.src.backend import nn, numpy
 
-from actscope_keras.capture import current_capture, layer_under_way
+from actscope_keras.capture import (
+    Operation,
+    Replacement,
+    current_capture,
+    layer_under_way,
+)
 from actscope_keras.torch_in_place import OwnResult, add_in_place, can_hold_sum
 from actscope_keras.torch_pooling import is_slow, max_pool
-
-Operation = Callable[..., Any]
-
-Replacement = tuple[Any, str, Callable[[Operation], Operation]]
-"""A module, the name of an operation in it, and what makes another of it."""
 
 COPYING = "_transpose_spatial_inputs"
 """What Keras's PyTorch backend moves the channels with, before each convolution and pooling."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from actscope_keras.padding import same_padding
+
 FEW_CHANNELS = 16
 """From more on PyTorch's own is as fast."""
 
@@ -57,9 +59,8 @@ def _of_axis(given: Any, axis: int) -> int:
 
 def _padded(inputs: torch.Tensor, axis: int, size: int, step: int) -> torch.Tensor:
     """With the rows before and after that Keras adds, the odd one after."""
-    length = inputs.shape[axis]
-    missing = max(0, (-(-length // step) - 1) * step + size - length)
-    if not missing:
+    around = same_padding(inputs.shape[axis], size, step)
+    if around == (0, 0):
         return inputs
-    sides = (0, 0) * (inputs.ndim - 1 - axis) + (missing // 2, missing - missing // 2)
+    sides = (0, 0) * (inputs.ndim - 1 - axis) + around
     return torch.nn.functional.pad(inputs, sides, value=-torch.inf)
