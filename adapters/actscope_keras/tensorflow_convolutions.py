@@ -1,14 +1,14 @@
-"""TensorFlow on a CPU: pictures of one channel, several outputs of a convolution at a time.
+"""TensorFlow on a CPU: few channels, several outputs of a convolution at a time.
 
 Without oneDNN, which TensorFlow uses on processors with AVX-512 only, Eigen gathers what a kernel
-sees value by value unless there are several channels: 90 MFLOP take 50 ms of a core. Neighbouring
-outputs of a row see overlapping windows. Here one wider window stands for all of them: its values
-take the place of channels, and each output is a channel of the result, which in memory is the
-result itself. The wider kernel is mostly zeros; what is multiplied in vain costs less than the
-gathering (see benchmarks/RESULTS.md).
+sees value by value unless there are several side by side: 90 MFLOP take 50 ms of a core.
+Neighbouring outputs of a row see overlapping windows. Here one wider window stands for all of them,
+as one output of a wider kernel with a channel for each of theirs, which in memory is the result
+itself; the channels of the input become positions of its rows, which is what they are in memory.
+The wider kernel is mostly zeros; what is multiplied in vain costs less than the gathering (see
+benchmarks/RESULTS.md).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,23 +18,22 @@ import tensorflow as tf
 from actscope_keras.padding import same_padding
 
 VECTOR = 8
-"""Values that are gathered at once; a window's length is a multiple of it."""
+"""Values that are gathered at once; a wider window's length is a multiple of it."""
 
-GATHERING = 145
-"""What it costs to gather a value of a window, where multiplying it costs one per output."""
+GATHERING = 100
+"""What it costs to gather a vector, or one value alone, where multiplying one costs 1 per output.
 
-GATHERING_ALONE = 320
-"""The same for a window of a kernel as TensorFlow itself has it."""
+Like `BEGINNING`, fitted to 250 convolutions.
+"""
 
-WORTHWHILE = 0.7
+BEGINNING = 1400
+"""What each window costs beside, all rows of the kernel together."""
+
+WORTHWHILE = 0.75
 """The most that folding may cost, of what TensorFlow's own convolution does."""
-
 
 MOST_OUTPUTS = 16
 """More outputs at a time gain nothing."""
-
-MOST_COPIES = 4
-"""So many windows may hold a value of the picture: each is a copy of it."""
 
 MOST_WEIGHTS = 2**18
 """So large may the wider kernel be, which is made anew for each batch."""
@@ -46,37 +45,40 @@ class Folding:
 
     Attributes:
         outputs: how many neighbouring outputs are computed as one, a divisor of a row's.
-        window: how many values they see, and some more.
+        window: how many values of a row they see, all channels, and some more.
     """
 
     outputs: int
     window: int
 
 
-def best_folding(width: int, extents: tuple[int, int], stride: int, filters: int) -> Folding | None:
+def best_folding(width: int, kernel: tuple[int, int, int, int], stride: int) -> Folding | None:
     """The cheapest way to compute rows of outputs; None where TensorFlow's own is as good.
 
     Args:
         width: outputs in a row.
-        extents: the kernel's height and width.
+        kernel: its shape `(h, w, channels, filters)`.
         stride: from one output to the next.
-        filters: output channels.
     """
+    height, extent, channels, filters = kernel
+    if height == extent == 1:
+        return None  # nothing is gathered
 
     def cost(folding: Folding) -> float:
-        return folding.window * (GATHERING / folding.outputs + filters)
+        gathering = GATHERING * sum(divmod(folding.window, VECTOR))
+        return (gathering + BEGINNING / height) / folding.outputs + folding.window * filters
 
+    own = cost(Folding(1, extent * channels))
     foldings = [
-        Folding(outputs, _rounded_up((outputs - 1) * stride + extents[1], VECTOR))
+        Folding(outputs, _rounded_up(((outputs - 1) * stride + extent) * channels, VECTOR))
         for outputs in range(2, min(width, MOST_OUTPUTS) + 1)
         if width % outputs == 0
     ]
     worthwhile = [
         folding
         for folding in foldings
-        if cost(folding) <= WORTHWHILE * extents[1] * (GATHERING_ALONE + filters)
-        and folding.window <= MOST_COPIES * folding.outputs * stride
-        and extents[0] * folding.window * folding.outputs * filters <= MOST_WEIGHTS
+        if cost(folding) <= WORTHWHILE * own
+        and height * folding.window * folding.outputs * filters <= MOST_WEIGHTS
     ]
     return min(worthwhile, key=cost, default=None)
 
@@ -114,63 +116,50 @@ class Folded:
 def folded_convolution(
     pictures: Any, kernel: Any, strides: tuple[int, int], padding: str
 ) -> Folded | None:
-    """A convolution of one input channel; None where TensorFlow's own is as good.
+    """A convolution; None where TensorFlow's own is as good.
 
     Where an input is not finite, it comes to more outputs than it should, by way of the wider
     kernel's zeros.
 
     Args:
-        pictures: float32 values `(N, H, W, 1)`, all lengths known.
-        kernel: float32 values `(h, w, 1, filters)`.
+        pictures: float32 values `(N, H, W, channels)`, all lengths known.
+        kernel: float32 values `(h, w, channels, filters)`.
         strides: along `H` and `W`.
         padding: `"valid"` or `"same"`.
     """
-    extents, filters = (kernel.shape[0], kernel.shape[1]), kernel.shape[-1]
-    if padding == "same":
-        pictures = _padded(pictures, extents, strides)
+    shape = tuple(kernel.shape)
+    *extents, channels, filters = shape
+    samples, *lengths, _ = pictures.shape
+    around = [
+        same_padding(*axis) if padding == "same" else (0, 0)
+        for axis in zip(lengths, extents, strides, strict=True)
+    ]
     height, width = (
-        (length - extent) // stride + 1
-        for length, extent, stride in zip(pictures.shape[1:-1], extents, strides, strict=True)
+        (length + sum(zeros) - extent) // stride + 1
+        for length, zeros, extent, stride in zip(lengths, around, extents, strides, strict=True)
     )
-    folding = best_folding(width, extents, strides[1], filters)
+    folding = best_folding(width, shape, strides[1])
     if folding is None or height < 1:
         return None
-    windows = _windows(pictures, width, strides[1], folding)
-    values = tf.nn.conv2d(windows, _widened(kernel, strides[1], folding), [strides[0], 1], "VALID")
-    return Folded(values, (pictures.shape[0], height, width, filters))
-
-
-def _padded(pictures: Any, extents: Sequence[int], strides: Sequence[int]) -> Any:
-    """With the zeros around that TensorFlow adds."""
-    around = map(same_padding, pictures.shape[1:-1], extents, strides)
-    return tf.pad(pictures, [(0, 0), *around, (0, 0)])
-
-
-def _windows(pictures: Any, width: int, stride: int, folding: Folding) -> Any:
-    """What each group of outputs sees, `(N, H, width / outputs, window)`.
-
-    A window is made of the steps from one group to the next that lie in it, the last cut short.
-    """
-    step, groups = folding.outputs * stride, width // folding.outputs
-    pieces = -(-folding.window // step)
-    samples, height, length, _ = pictures.shape
-    needed = (groups + pieces - 1) * step
-    rows = tf.squeeze(pictures, -1)[..., :needed]
-    rows = tf.pad(rows, [(0, 0), (0, 0), (0, max(0, needed - length))])
-    steps = [
-        tf.reshape(
-            rows[..., piece * step : (piece + groups) * step], [samples, height, groups, step]
-        )[..., : folding.window - piece * step]
-        for piece in range(pieces)
-    ]
-    return tf.concat(steps, -1)
+    step = folding.outputs * strides[1] * channels
+    seen = (width // folding.outputs - 1) * step + folding.window
+    before, after = (zeros * channels for zeros in around[1])
+    length = lengths[1] * channels
+    rows = tf.reshape(pictures, [samples, lengths[0], length, 1])
+    around[1] = (before, max(after, seen - before - length))
+    if any(map(any, around)):
+        rows = tf.pad(rows, [(0, 0), *around, (0, 0)])
+    wide = _widened(kernel, strides[1], folding)
+    values = tf.nn.conv2d(rows, wide, [strides[0], step], "VALID")
+    return Folded(values, (samples, height, width, filters))
 
 
 def _widened(kernel: Any, stride: int, folding: Folding) -> Any:
-    """The kernel of all outputs of a group, `(h, 1, window, outputs * filters)`."""
-    height, extent, _, filters = kernel.shape
-    taps = np.subtract.outer(np.arange(folding.window), stride * np.arange(folding.outputs))
-    taps[(taps < 0) | (taps >= extent)] = extent  # the zero behind the kernel
-    with_zero = tf.pad(tf.squeeze(kernel, 2), [(0, 0), (0, 1), (0, 0)])
-    wide = tf.gather(with_zero, taps, axis=1)
-    return tf.reshape(wide, [height, 1, folding.window, folding.outputs * filters])
+    """The kernel of all outputs of a group, `(h, window, 1, outputs * filters)`."""
+    height, extent, channels, filters = kernel.shape
+    shifts = stride * channels * np.arange(folding.outputs)
+    taps = np.subtract.outer(np.arange(folding.window), shifts)
+    taps[(taps < 0) | (taps >= extent * channels)] = extent * channels  # the zero behind the kernel
+    rows = tf.reshape(kernel, [height, extent * channels, filters])
+    wide = tf.gather(tf.pad(rows, [(0, 0), (0, 1), (0, 0)]), taps, axis=1)
+    return tf.reshape(wide, [height, folding.window, 1, folding.outputs * filters])

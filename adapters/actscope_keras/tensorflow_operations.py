@@ -109,7 +109,7 @@ def faster_operations() -> Iterator[Replacement]:
 
 
 def _convolving(original: Operation) -> Operation:
-    """A convolution that is folded where it has one input channel."""
+    """A convolution that is folded where it has few channels."""
 
     @wraps(original)
     def conv(
@@ -126,14 +126,14 @@ def _convolving(original: Operation) -> Operation:
             or places is None
             or not _is_suited(inputs, data_format)
             or not _is_suited(kernel)
-            or kernel.shape[-2] != 1
-            or inputs.shape[-1] != 1
+            or kernel.shape[-2] != inputs.shape[-1]
             or padding not in ("valid", "same")
             or _both(dilation_rate) != (1, 1)
             or (folded := folded_convolution(inputs, kernel, places, padding)) is None
         ):
             return original(inputs, kernel, strides, padding, data_format, dilation_rate)
-        built.is_exact_where(tf.reduce_all(tf.math.is_finite(inputs)), folded.values)
+        # Finite values whose sum is not are computed as TensorFlow does: right too, and rare.
+        built.is_exact_where(tf.math.is_finite(tf.reduce_sum(inputs)), folded.values)
         return built.unfolded(folded)
 
     return conv

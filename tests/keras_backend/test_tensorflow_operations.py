@@ -41,6 +41,7 @@ def convolutions(draw):
         "extents": draw(each),
         "strides": draw(each),
         "padding": draw(st.sampled_from(["valid", "same"])),
+        "channels": draw(st.integers(1, 4)),
         "filters": draw(st.integers(1, 3)),
         "choice": draw(st.integers(0, 5)),
         "spare": draw(st.integers(0, 9)),
@@ -51,14 +52,15 @@ def convolutions(draw):
 @given(case=convolutions())
 def test_a_folded_convolution_equals_the_plain_one(case):
     random = np.random.default_rng(0)
-    pictures = random.normal(size=(2, *case["lengths"], 1)).astype(np.float32)
-    kernel = random.normal(size=(*case["extents"], 1, case["filters"])).astype(np.float32)
+    channels, shape = case["channels"], (*case["extents"], case["channels"], case["filters"])
+    pictures = random.normal(size=(2, *case["lengths"], channels)).astype(np.float32)
+    kernel = random.normal(size=shape).astype(np.float32)
 
-    def any_folding(width, extents, stride, filters):
-        assert (extents, filters) == (case["extents"], case["filters"])
+    def any_folding(width, kernel, stride):
+        assert kernel == shape
         outputs = [n for n in range(1, width + 1) if width % n == 0]
         chosen = outputs[case["choice"] % len(outputs)]
-        return Folding(chosen, (chosen - 1) * stride + extents[1] + case["spare"])
+        return Folding(chosen, ((chosen - 1) * stride + kernel[1]) * channels + case["spare"])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tensorflow_convolutions, "best_folding", any_folding)
@@ -80,34 +82,38 @@ def test_a_folded_convolution_equals_the_plain_one(case):
 @given(
     width=st.integers(0, 5000),
     extents=st.tuples(st.integers(1, 12), st.integers(1, 1000)),
+    channels=st.integers(1, 40),
     stride=st.integers(1, 4),
     filters=st.integers(1, 300),
 )
-def test_a_folding_takes_all_outputs_and_all_that_they_see(width, extents, stride, filters):
-    folding = best_folding(width, extents, stride, filters)
+def test_a_folding_takes_all_outputs_and_all_that_they_see(
+    width, extents, channels, stride, filters
+):
+    folding = best_folding(width, (*extents, channels, filters), stride)
     if folding is not None:
         assert width % folding.outputs == 0
-        assert folding.window >= (folding.outputs - 1) * stride + extents[1]
+        assert folding.window >= ((folding.outputs - 1) * stride + extents[1]) * channels
         assert folding.window % VECTOR == 0
-        assert folding.window <= 4 * folding.outputs * stride  # each value is copied so often
         assert extents[0] * folding.window * folding.outputs * filters <= 2**18
 
 
 @pytest.mark.parametrize(
-    ("width", "extent", "filters", "expected"),
+    ("width", "kernel", "expected"),
     [
-        (24, 5, 6, Folding(12, 16)),
-        (24, 3, 32, Folding(6, 8)),
-        (26, 3, 32, Folding(13, 16)),
-        (24, 3, 256, None),  # hardly more than a product of matrices
-        (26, 1, 8, None),  # nothing overlaps
-        (23, 3, 8, None),  # a prime number of outputs
-        (4177, 25, 1, None),
-        (24, 1000, 1, None),
+        (24, (5, 5, 1, 6), Folding(12, 16)),
+        (6, (3, 3, 6, 10), Folding(3, 32)),
+        (24, (3, 3, 3, 16), Folding(3, 16)),
+        (24, (3, 3, 1, 32), Folding(6, 8)),
+        (24, (3, 3, 1, 256), None),  # hardly more than a product of matrices
+        (24, (3, 3, 16, 16), None),  # many are side by side already
+        (26, (1, 1, 3, 8), None),  # nothing overlaps
+        (23, (3, 3, 1, 8), None),  # a prime number of outputs
+        (4177, (25, 25, 1, 1), None),
+        (24, (1000, 1000, 1, 1), None),
     ],
 )
-def test_a_folding_is_taken_where_it_is_cheaper(width, extent, filters, expected):
-    assert best_folding(width, (extent, extent), 1, filters) == expected
+def test_a_folding_is_taken_where_it_is_cheaper(width, kernel, expected):
+    assert best_folding(width, kernel, 1) == expected
 
 
 @st.composite
@@ -271,7 +277,10 @@ def assert_recorded(path, model, data):
     with actscope.open(path) as recording:
         for name in recording:
             expected = expected_of[name]
-            np.testing.assert_allclose(recording[name][:], expected, rtol=1e-5, atol=1e-5)
+            largest = np.abs(expected[np.isfinite(expected)]).max()
+            np.testing.assert_allclose(
+                recording[name][:], expected, rtol=1e-5, atol=1e-5 * max(1, largest)
+            )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -345,7 +354,7 @@ def test_a_branch_that_nobody_wants_is_not_computed_for_its_condition(monkeypatc
     data = np.random.default_rng(0).normal(size=(4, 20, 20, 1)).astype(np.float32)
     actscope.extract(model, data, tmp_path / "one.h5", layers=["cheap"])
     actscope.extract(model, data, tmp_path / "two.h5", layers=["last"])
-    assert [len(found) for found in conditions] == [1, 2]
+    assert [len(found) for found in conditions] == [1, 3]
 
 
 def test_nothing_is_built_otherwise_where_gradients_are_wanted(tmp_path, slow):
