@@ -9,8 +9,7 @@ order of the additions.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
-from operator import add
+from functools import partial
 from typing import Any
 
 import jax
@@ -121,7 +120,13 @@ def convolve(
     # This changes no value, NaN included. It keeps YNNPACK from drawing the sum into a pooling that
     # follows and computing it several times.
     infinity = np.float32(np.inf)
-    return lax.clamp(-infinity, reduce(add, products), infinity)
+    return lax.clamp(-infinity, _total(products), infinity)
+
+
+def _total(terms: Sequence[jax.Array]) -> jax.Array:
+    """Their sum, half by half: one after another each addition would wait for that before it."""
+    half = len(terms) // 2
+    return _total(terms[:half]) + _total(terms[half:]) if half else terms[0]
 
 
 def _per_output(images: jax.Array, outputs: int) -> jax.Array:
