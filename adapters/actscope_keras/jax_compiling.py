@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from actscope_keras.jax_convolutions import with_direct_convolutions
+from actscope_keras.jax_equations import HAS_YNNPACK, with_faster_equations
 
 OPTIONS = {
     "xla_cpu_experimental_ynn_fusion_type": (
@@ -19,9 +19,6 @@ OPTIONS = {
     )
 }
 """What YNNPACK does by default from jaxlib 0.10 on, without convolutions one by one."""
-
-FIRST_VERSION = (0, 10)
-"""Of jax: before it, YNNPACK does nothing by default."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def compiled(function: Callable[..., Any], *arguments: Any, donated: int) -> Com
         donated: the position of the argument whose memory the results may take.
     """
     traced, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-    flat = with_direct_convolutions(traced)
+    flat = with_faster_equations(traced)
     structure = jax.tree.structure(shapes)
 
     def run(*arguments: Any) -> Any:
@@ -57,7 +54,7 @@ def compiled(function: Callable[..., Any], *arguments: Any, donated: int) -> Com
 
 
 def _compiled(lowered: Any) -> Any:
-    if jax.__version_info__ < FIRST_VERSION:
+    if not HAS_YNNPACK:
         return lowered.compile()
     try:
         return lowered.compile(compiler_options=OPTIONS)

@@ -10,13 +10,12 @@ order of the additions.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import ClosedJaxpr, JaxprEqn, jaxpr_as_fun
+from jax.extend.core import JaxprEqn
 from jax.extend.core.primitives import conv_general_dilated_p
 
 MOST_PRODUCTS = 64
@@ -26,15 +25,12 @@ MOST_PRODUCTS_OF_ONE = 25
 """The same where there is one input channel for all outputs, which is nearly a matrix product."""
 
 
-def with_direct_convolutions(traced: ClosedJaxpr) -> Callable[..., list[Any]]:
-    """A traced computation, flat arguments to flat results, with its slow convolutions replaced."""
-    equations = [
-        _replaced(equation) if _is_slow(equation) else equation for equation in traced.jaxpr.eqns
-    ]
-    flat: Callable[..., list[Any]] = jaxpr_as_fun(
-        ClosedJaxpr(traced.jaxpr.replace(eqns=equations), traced.consts)
-    )
-    return flat
+def direct(equation: JaxprEqn) -> Callable[..., jax.Array] | None:
+    """What computes the equation's result from its operands, where it is a slow convolution."""
+    if not _is_slow(equation):
+        return None
+    chosen = ("window_strides", "padding", "rhs_dilation", "dimension_numbers")
+    return partial(convolve, **{name: equation.params[name] for name in chosen})
 
 
 def _is_slow(equation: JaxprEqn) -> bool:
@@ -57,18 +53,6 @@ def _is_slow(equation: JaxprEqn) -> bool:
         and set(given["lhs_dilation"]) <= {1}
         and math.prod(kernel.shape[axis] for axis in positions) <= most
     )
-
-
-def _replaced(equation: JaxprEqn) -> JaxprEqn:
-    """The equation with the same operands and result that calls `convolve` instead."""
-    chosen = ("window_strides", "padding", "rhs_dilation", "dimension_numbers")
-    directly = jax.jit(partial(convolve, **{name: equation.params[name] for name in chosen}))
-    shapes = [
-        jax.ShapeDtypeStruct(variable.aval.shape, variable.aval.dtype)
-        for variable in equation.invars
-    ]
-    (call,) = jax.make_jaxpr(directly)(*shapes).jaxpr.eqns
-    return equation.replace(primitive=call.primitive, params=call.params, effects=call.effects)
 
 
 def convolve(

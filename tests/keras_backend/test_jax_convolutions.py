@@ -25,8 +25,8 @@ from actscope_keras.jax_compiling import compiled
 from actscope_keras.jax_convolutions import (
     MOST_PRODUCTS,
     MOST_PRODUCTS_OF_ONE,
-    with_direct_convolutions,
 )
+from actscope_keras.jax_equations import with_faster_equations
 
 AXES = {1: "W", 2: "HW", 3: "DHW"}
 
@@ -64,7 +64,7 @@ def per_axis(value, spatial):
 def primitives(function, *arguments):
     """What the rewritten function calls, and what it gives."""
     traced = jax.make_jaxpr(function)(*arguments)
-    rewritten = with_direct_convolutions(traced)
+    rewritten = with_faster_equations(traced)
     names = {equation.primitive.name for equation in jax.make_jaxpr(rewritten)(*arguments).eqns}
     return names, np.asarray(rewritten(*arguments)[0])
 
