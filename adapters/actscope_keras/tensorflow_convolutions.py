@@ -29,7 +29,7 @@ Like `BEGINNING`, fitted to 250 convolutions.
 BEGINNING = 1400
 """What each window costs beside, all rows of the kernel together."""
 
-WORTHWHILE = 0.75
+WORTHWHILE = 0.9
 """The most that folding may cost, of what TensorFlow's own convolution does."""
 
 MOST_OUTPUTS = 16
