@@ -25,7 +25,7 @@ MOST_PRODUCTS_OF_ONE = 25
 """The same where there is one input channel for all outputs, which is nearly a matrix product."""
 
 
-def direct(equation: JaxprEqn) -> Callable[..., jax.Array] | None:
+def direct_convolution(equation: JaxprEqn) -> Callable[..., jax.Array] | None:
     """What computes the equation's result from its operands, where it is a slow convolution."""
     if not _is_slow(equation):
         return None

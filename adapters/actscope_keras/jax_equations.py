@@ -6,14 +6,11 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, JaxprEqn, jaxpr_as_fun
 
-from actscope_keras.jax_convolutions import direct
-from actscope_keras.jax_pooling import by_axes
+from actscope_keras.jax_convolutions import direct_convolution
+from actscope_keras.jax_pooling import pooling_by_axes
 
 HAS_YNNPACK = jax.__version_info__ >= (0, 10)
-"""Whether XLA gives sums, extremes and products to YNNPACK by default.
-
-Its own code would compute anew what is pooled, once for the pooling and once for itself.
-"""
+"""Whether XLA gives sums, extremes and products to YNNPACK by default."""
 
 
 def with_faster_equations(traced: ClosedJaxpr) -> Callable[..., list[Any]]:
@@ -27,12 +24,15 @@ def with_faster_equations(traced: ClosedJaxpr) -> Callable[..., list[Any]]:
 
 def _faster(equation: JaxprEqn) -> JaxprEqn:
     """The equation, or one with the same operands and result that is computed otherwise."""
-    function = direct(equation) or (by_axes(equation) if HAS_YNNPACK else None)
+    function = direct_convolution(equation)
+    if function is None and HAS_YNNPACK:  # XLA itself would compute twice what is pooled by axes
+        function = pooling_by_axes(equation)
     if function is None:
         return equation
     shapes = [
         jax.ShapeDtypeStruct(variable.aval.shape, variable.aval.dtype)
         for variable in equation.invars
     ]
-    (call,) = jax.make_jaxpr(jax.jit(function))(*shapes).jaxpr.eqns
+    with jax.disable_jit(False):  # so that it is one equation, whatever the caller has set
+        (call,) = jax.make_jaxpr(jax.jit(function))(*shapes).jaxpr.eqns
     return equation.replace(primitive=call.primitive, params=call.params, effects=call.effects)

@@ -2,7 +2,8 @@
 
 XLA looks at all positions of a window, a few channels at a time. Where a whole row takes the place
 of the channels, its vectors are full, and what is left for the other axis is a fraction of the
-values: half the time (see benchmarks/RESULTS.md).
+values: half the time (see benchmarks/RESULTS.md). Of a window that holds NaN XLA returns one number
+or another, as this does.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ FEW_CHANNELS = 7
 """From more on, which fill a vector register, XLA's own pooling is as fast."""
 
 
-def by_axes(equation: JaxprEqn) -> Callable[..., jax.Array] | None:
+def pooling_by_axes(equation: JaxprEqn) -> Callable[..., jax.Array] | None:
     """What computes the equation's result from its operand, where it is a slow max pooling."""
     if not _is_slow(equation):
         return None
@@ -27,7 +28,10 @@ def by_axes(equation: JaxprEqn) -> Callable[..., jax.Array] | None:
 
 
 def _is_slow(equation: JaxprEqn) -> bool:
-    """Whether it is the largest float32 of windows side by side, of pictures of few channels."""
+    """Whether it is the largest float32 of windows side by side, of pictures of few channels.
+
+    Windows of one row gain nothing, and rows left over would have to be cut off in a copy.
+    """
     if equation.primitive is not reduce_window_max_p:
         return False
     pictures, given = equation.invars[0].aval, equation.params

@@ -1,7 +1,8 @@
 """TensorFlow on a CPU: few channels, several outputs of a convolution at a time.
 
-Without oneDNN, which TensorFlow uses on processors with AVX-512 only, Eigen gathers what a kernel
-sees value by value unless there are several side by side: 90 MFLOP take 50 ms of a core.
+Without oneDNN, which TensorFlow takes by itself only on processors with AVX-512 VNNI, AVX-VNNI or
+AMX, Eigen gathers what a kernel sees value by value unless there are several side by side: 90 MFLOP
+take 50 ms of a core.
 Neighbouring outputs of a row see overlapping windows. Here one wider window stands for all of them,
 as one output of a wider kernel with a channel for each of theirs, which in memory is the result
 itself; the channels of the input become positions of its rows, which is what they are in memory.
@@ -21,9 +22,10 @@ VECTOR = 8
 """Values that are gathered at once; a wider window's length is a multiple of it."""
 
 GATHERING = 100
-"""What it costs to gather a vector, or one value alone, where multiplying one costs 1 per output.
+"""What it costs to gather a whole vector, and as much each value left over.
 
-Like `BEGINNING`, fitted to 250 convolutions.
+To multiply a value costs 1 per output channel. This and `BEGINNING` were fitted to 250 convolutions
+(see benchmarks/RESULTS.md).
 """
 
 BEGINNING = 1400
@@ -33,7 +35,7 @@ WORTHWHILE = 0.9
 """The most that folding may cost, of what TensorFlow's own convolution does."""
 
 MOST_OUTPUTS = 16
-"""More outputs at a time gain nothing."""
+"""More outputs at a time were never faster."""
 
 MOST_WEIGHTS = 2**18
 """So large may the wider kernel be, which is made anew for each batch."""
@@ -64,11 +66,11 @@ def best_folding(width: int, kernel: tuple[int, int, int, int], stride: int) -> 
     if height == extent == 1:
         return None  # nothing is gathered
 
-    def cost(folding: Folding) -> float:
+    def cost_per_output(folding: Folding) -> float:
         gathering = GATHERING * sum(divmod(folding.window, VECTOR))
         return (gathering + BEGINNING / height) / folding.outputs + folding.window * filters
 
-    own = cost(Folding(1, extent * channels))
+    own = cost_per_output(Folding(1, extent * channels))
     foldings = [
         Folding(outputs, _rounded_up(((outputs - 1) * stride + extent) * channels, VECTOR))
         for outputs in range(2, min(width, MOST_OUTPUTS) + 1)
@@ -77,10 +79,10 @@ def best_folding(width: int, kernel: tuple[int, int, int, int], stride: int) -> 
     worthwhile = [
         folding
         for folding in foldings
-        if cost(folding) <= WORTHWHILE * own
+        if cost_per_output(folding) <= WORTHWHILE * own
         and height * folding.window * folding.outputs * filters <= MOST_WEIGHTS
     ]
-    return min(worthwhile, key=cost, default=None)
+    return min(worthwhile, key=cost_per_output, default=None)
 
 
 def _rounded_up(number: int, multiple: int) -> int:
@@ -138,17 +140,17 @@ def folded_convolution(
         (length + sum(zeros) - extent) // stride + 1
         for length, zeros, extent, stride in zip(lengths, around, extents, strides, strict=True)
     )
-    folding = best_folding(width, shape, strides[1])
-    if folding is None or height < 1:
+    folding = best_folding(width, shape, strides[1]) if height > 0 and width > 0 else None
+    if folding is None:
         return None
     step = folding.outputs * strides[1] * channels
     seen = (width // folding.outputs - 1) * step + folding.window
+    row = lengths[1] * channels
     before, after = (zeros * channels for zeros in around[1])
-    length = lengths[1] * channels
-    rows = tf.reshape(pictures, [samples, lengths[0], length, 1])
-    around[1] = (before, max(after, seen - before - length))
-    if any(map(any, around)):
-        rows = tf.pad(rows, [(0, 0), *around, (0, 0)])
+    missing = max(after, seen - before - row)
+    rows = tf.reshape(pictures, [samples, lengths[0], row, 1])
+    if any(around[0]) or before or missing:
+        rows = tf.pad(rows, [(0, 0), around[0], (before, missing), (0, 0)])
     wide = _widened(kernel, strides[1], folding)
     values = tf.nn.conv2d(rows, wide, [strides[0], step], "VALID")
     return Folded(values, (samples, height, width, filters))

@@ -132,7 +132,7 @@ def _convolving(original: Operation) -> Operation:
             or (folded := folded_convolution(inputs, kernel, places, padding)) is None
         ):
             return original(inputs, kernel, strides, padding, data_format, dilation_rate)
-        # Finite values whose sum is not are computed as TensorFlow does: right too, and rare.
+        # Where finite values have no finite sum, which is rare, the exact function takes over too.
         built.is_exact_where(tf.math.is_finite(tf.reduce_sum(inputs)), folded.values)
         return built.unfolded(folded)
 

@@ -104,6 +104,17 @@ def test_another_start_is_left_alone():
     assert not result.any()
 
 
+def test_where_jit_is_disabled(tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    pooled = layers.MaxPooling2D(2, name="pooled")(layers.Conv2D(3, 3, name="first")(inputs))
+    model = keras.Model(inputs, pooled)
+    data = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
+    with jax.disable_jit():
+        actscope.extract(model, data, tmp_path / "all.h5", layers=["pooled"])
+    with actscope.open(tmp_path / "all.h5") as recording:
+        np.testing.assert_allclose(recording["pooled"][:], model.predict(data), rtol=1e-5)
+
+
 def test_a_jax_without_ynnpack_pools_itself(monkeypatch):
     monkeypatch.setattr(jax_equations, "HAS_YNNPACK", False)
     assert not rewritten(largest((2, 2)), np.ones((2, 4, 4, 3), np.float32))[0]
