@@ -2,12 +2,11 @@
 
 Without oneDNN, which TensorFlow takes by itself only on processors with AVX-512 VNNI, AVX-VNNI or
 AMX, Eigen gathers what a kernel sees value by value unless there are several side by side: 90 MFLOP
-take 50 ms of a core.
-Neighbouring outputs of a row see overlapping windows. Here one wider window stands for all of them,
-as one output of a wider kernel with a channel for each of theirs, which in memory is the result
-itself; the channels of the input become positions of its rows, which is what they are in memory.
-The wider kernel is mostly zeros; what is multiplied in vain costs less than the gathering (see
-benchmarks/RESULTS.md).
+take 50 ms of a core. Neighbouring outputs of a row see overlapping windows. Here one wider window
+stands for all of them, as one output of a wider kernel with a channel for each of theirs, which in
+memory is the result itself; the channels of the input become positions of its rows, which is what
+they are in memory. The wider kernel is mostly zeros; what is multiplied in vain costs less than the
+gathering (see benchmarks/RESULTS.md).
 """
 
 from dataclasses import dataclass, replace
