@@ -23,8 +23,8 @@ VECTOR = 8
 GATHERING = 100
 """What it costs to gather a whole vector, and as much each value left over.
 
-To multiply a value costs 1 per output channel. This and `BEGINNING` were fitted to 250 convolutions
-(see benchmarks/RESULTS.md).
+To multiply a value costs 1 per output channel. This and `BEGINNING` were fitted to 30 convolutions
+and 217 ways to fold them (see benchmarks/RESULTS.md).
 """
 
 BEGINNING = 1400
