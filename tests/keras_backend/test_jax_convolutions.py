@@ -22,11 +22,8 @@ from jax import lax
 
 from actscope_keras import jax_compiling
 from actscope_keras.jax_compiling import compiled
-from actscope_keras.jax_convolutions import (
-    MOST_PRODUCTS,
-    MOST_PRODUCTS_OF_ONE,
-)
-from actscope_keras.jax_equations import with_faster_equations
+from actscope_keras.jax_convolutions import MOST_PRODUCTS, MOST_PRODUCTS_OF_ONE
+from rewriting import primitives
 
 AXES = {1: "W", 2: "HW", 3: "DHW"}
 
@@ -59,14 +56,6 @@ def convolution(
 
 def per_axis(value, spatial):
     return (value,) * spatial if isinstance(value, int) else tuple(value)
-
-
-def primitives(function, *arguments):
-    """What the rewritten function calls, and what it gives."""
-    traced = jax.make_jaxpr(function)(*arguments)
-    rewritten = with_faster_equations(traced)
-    names = {equation.primitive.name for equation in jax.make_jaxpr(rewritten)(*arguments).eqns}
-    return names, np.asarray(rewritten(*arguments)[0])
 
 
 def by_hand(images, kernel, strides, padding, dilation):
