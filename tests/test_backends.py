@@ -11,6 +11,7 @@ import pytest
 FOLDER = Path(__file__).parent / "keras_backend"
 
 
+@pytest.mark.timeout(2400)  # for hundreds of tests
 @pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
 def test_keras_on(backend):
     missing = [name for name in ("keras", backend) if find_spec(name) is None]

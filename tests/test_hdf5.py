@@ -5,7 +5,7 @@ import io
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actscope.errors import FormatError
@@ -51,7 +51,6 @@ TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 NAMES = TEXTS.filter(lambda name: name not in ("", ".", "..") and "/" not in name)
 
 
-@settings(deadline=None)
 @given(attributes=st.dictionaries(NAMES, TEXTS, max_size=30), is_fixed=st.booleans())
 def test_texts_in_attributes(attributes, is_fixed):
     def fill(file):
@@ -64,7 +63,6 @@ def test_texts_in_attributes(attributes, is_fixed):
     assert root.attribute("other") is None
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(

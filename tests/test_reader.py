@@ -50,7 +50,7 @@ def test_a_layer_tells_what_it_is(finished):
     assert "conv2d" in repr(layer)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_basic_index_means_what_it_means_to_numpy(finished, data):
     layer, array = open_recording(finished.path)["conv2d"], finished.arrays["conv2d"]

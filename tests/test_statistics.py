@@ -146,7 +146,6 @@ tables = arrays.arrays(np.float32, st.tuples(*[st.integers(1, 9)] * 3), elements
 
 
 @given(rows=tables, splits=st.lists(st.integers(0, 9), max_size=4))
-@settings(deadline=None)
 def test_any_split_into_batches_gives_the_same(rows, splits):
     splits = [min(split, len(rows)) for split in splits]
     found = over(rows, rows.shape[1:], 1, splits)
@@ -196,7 +195,7 @@ def test_a_thread_with_a_small_stack_has_room():
     few=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_samples_of_any_shape(shape, few, seed):
     samples, positions, channels, inner = shape
     shape = (samples, positions // 20 + 1 if few else positions, channels, inner)
@@ -216,6 +215,25 @@ def test_moments_stand_on_a_large_offset():
     rows = (1e6 + random.normal(size=(4000, 3))).astype(np.float64)
     found = over(rows, (3,), 0, range(100, 4000, 100))
     np.testing.assert_allclose(found.variance, rows.var(axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_moments_stand_on_a_large_offset_beside_what_is_not_finite(axis):
+    rows = random.normal(1e5, 1, (40, 3, 5, 300)).astype(np.float32)
+    rows[random.random(rows.shape) < 0.01] = np.nan
+    found = over(rows, rows.shape[1:], axis, (1, 20))
+    expected = np.nanvar(by_channel(rows, axis), axis=(0, 2))
+    np.testing.assert_allclose(found.variance, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(6,), (20, 6), (900, 6)])
+def test_top_samples_are_found_wherever_they_are(shape):
+    rows = random.normal(size=(300, *shape)).astype(np.float32)
+    rows[random.permutation(300)[:30]] += np.linspace(0, 9, 30, dtype=np.float32).reshape(
+        30, *[1] * len(shape)
+    )
+    rows[7, ..., 2] = np.inf
+    assert_as_numpy(over(rows, shape, len(shape) - 1, (100,)), rows, len(shape) - 1)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-16, 1e16, 1e30])

@@ -6,7 +6,7 @@ import h5py
 import hdf5plugin  # noqa: F401 - gives HDF5 its zstd
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import actscope
@@ -106,7 +106,7 @@ def test_what_does_not_line_up_is_encoded_again(tmp_path):
     check_whole(example, actscope.merge(paths, tmp_path / "all.h5"))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(
     parts=st.lists(
         st.tuples(st.integers(1, 200), st.sampled_from([ZSTD, GZIP, BY_CHANNEL, CONTIGUOUS])),

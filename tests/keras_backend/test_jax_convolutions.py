@@ -128,7 +128,7 @@ THREE_BY_THREE_BY_THREE_OF_ONE_CHANNEL = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=convolutions())
 @example(case=THREE_BY_THREE_BY_THREE_OF_ONE_CHANNEL)
 def test_equals_the_definition(case):

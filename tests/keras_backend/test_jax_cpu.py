@@ -184,7 +184,7 @@ def test_another_thread_lets_go(step):
     assert not wrong
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(["launch", "fetch", "view", "let go"]), st.integers(0))))
 def test_in_any_order(step, doings):
     launched, held = [], []

@@ -37,7 +37,7 @@ def rewritten(function, pictures):
     return not any(name.startswith("reduce_window") for name in names), result
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     sizes=st.tuples(st.integers(2, 4), st.integers(1, 4)),
     windows=st.tuples(st.integers(1, 3), st.integers(1, 3)),

@@ -117,7 +117,7 @@ def test_any_dtype_and_shape(reachable, dtype):
         assert to_host(copy).min() == -1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.one_of(st.none(), st.integers(0, 5)), max_size=30))
 def test_whatever_is_taken_and_let_go_in_any_order(steps):
     memory, held, number = PinnedMemory(), [], 0

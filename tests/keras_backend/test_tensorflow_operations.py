@@ -48,7 +48,7 @@ def convolutions(draw):
     }
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(case=convolutions())
 def test_a_folded_convolution_equals_the_plain_one(case):
     random = np.random.default_rng(0)
@@ -139,7 +139,7 @@ NOTHING_BUT_NAN = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(case=poolings())
 @example(case=NOTHING_BUT_NAN)
 @example(case={**NOTHING_BUT_NAN, "strange": [np.nan] * 20})
