@@ -1,21 +1,21 @@
 /* Takes float32 rows into running statistics: what RunningStatistics in statistics.py does with
- * NumPy, in two passes over what stays in the nearest cache. Called by scan.py.
+ * NumPy. Called by scan.py.
  *
- * Sums are in double precision and in one order on every 64-bit processor. NaN and infinities are
- * counted and otherwise left out. */
+ * Sums are in double precision and in one order on every 64-bit processor; squares of float32 are
+ * exact in it. NaN and infinities are counted and otherwise left out. */
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 enum {
-    LANES = 16,            /* columns that are added side by side: a vector of AVX-512 */
-    WIDEST = 128,          /* of a table, in columns */
-    VALUES_AT_ONCE = 4096, /* of a table: in the nearest cache from one pass to the next */
-    FEW_POSITIONS = 16,    /* samples of fewer are taken in together, */
-    FEW_VALUES = 512,      /* and those of fewer values */
-    INFINITE = 0x7f800000, /* the bits of infinity; those of NaN are above */
-    SHIFT = 22,            /* leaves the exponent of a float32 and the first bit after it */
+    LANES = 16,             /* columns that are added side by side: a vector of AVX-512 */
+    WIDEST = 128,           /* of a table, in columns */
+    VALUES_AT_ONCE = 4096,  /* of a table: in the nearest cache from one pass to the next */
+    COUNTED_AT_ONCE = 1024, /* an even number, whose steps stay there as well */
+    MOST_OFFSET = 256,      /* a mean's square in variances: beyond, squares are found anew */
+    INFINITE = 0x7f800000,  /* the bits of infinity; those of NaN are above */
+    SHIFT = 22,             /* leaves the exponent of a float32 and the first bit after it */
     BELOW_FIRST = (127 - 24) * 2 - 1, /* of what is left: the half octave below the first edge, */
     ZERO_BIN = 81,                    /* the bin of zeros, */
     BINS = 2 * ZERO_BIN + 1,          /* and how many there are, as in histogram.py */
@@ -40,16 +40,25 @@ typedef struct {
     int64_t *count, *zeros, *not_finite;
 } Channels;
 
+/* What the rows of one call add to that: sums, not means, and squares of the values themselves. */
+typedef struct {
+    double *sum, *squares;
+    int64_t *finite, *zeros;
+    float *lowest, *highest;
+} Found;
+
 /* For every two bins how many pairs of neighbours fall into them, which is half the work of
  * counting each value. There are two tables: to add to one count twice in a row would stall. */
 typedef struct {
     uint32_t even[BINS + 1][BINS + 1], odd[BINS + 1][BINS + 1];
 } Pairs;
 
-/* The samples of the largest maxima, `(kept, channels)`, the largest first. */
+/* The samples of the largest maxima, `(kept, channels)`, the largest first; the least of each
+ * channel's maxima once more. */
 typedef struct {
     double *values;
     int64_t *samples, kept;
+    float *least;
 } Top;
 
 /* Rows of `width` columns, which are the channels once or several times over. */
@@ -61,7 +70,7 @@ typedef struct {
 /* What is found of each column of a table. */
 typedef struct {
     float lowest[WIDEST], highest[WIDEST];
-    double sum[WIDEST], center[WIDEST], squares[WIDEST];
+    double sum[WIDEST], squares[WIDEST];
     int32_t finite[WIDEST], zeros[WIDEST];
 } Columns;
 
@@ -79,11 +88,11 @@ inlined int is_finite(const float *value) { return (bits_of(value) & INT32_MAX) 
 inlined void add(Table table, int64_t first, const int64_t lanes, const int all_finite,
                  Columns *found) {
     float lowest[LANES], highest[LANES];
-    double sum[LANES];
+    double sum[LANES], squares[LANES];
     int32_t finite[LANES], zeros[LANES];
     for (int64_t lane = 0; lane < lanes; lane++) {
         lowest[lane] = INFINITY, highest[lane] = -INFINITY;
-        sum[lane] = 0, finite[lane] = 0, zeros[lane] = 0;
+        sum[lane] = 0, squares[lane] = 0, finite[lane] = 0, zeros[lane] = 0;
     }
     for (int64_t row = 0; row < table.rows; row++) {
         const float *value = table.values + row * table.stride + first;
@@ -91,9 +100,11 @@ inlined void add(Table table, int64_t first, const int64_t lanes, const int all_
             const int known = all_finite || is_finite(value + lane);
             const float low = known ? value[lane] : INFINITY;
             const float high = known ? value[lane] : -INFINITY;
+            const double wide = known ? value[lane] : 0;
             lowest[lane] = low < lowest[lane] ? low : lowest[lane];
             highest[lane] = high > highest[lane] ? high : highest[lane];
-            sum[lane] += known ? value[lane] : 0;
+            sum[lane] += wide;
+            squares[lane] += wide * wide;
             finite[lane] += known;
             zeros[lane] += value[lane] == 0;
         }
@@ -101,172 +112,168 @@ inlined void add(Table table, int64_t first, const int64_t lanes, const int all_
     memcpy(found->lowest + first, lowest, lanes * sizeof *lowest);
     memcpy(found->highest + first, highest, lanes * sizeof *highest);
     memcpy(found->sum + first, sum, lanes * sizeof *sum);
+    memcpy(found->squares + first, squares, lanes * sizeof *squares);
     memcpy(found->finite + first, finite, lanes * sizeof *finite);
     memcpy(found->zeros + first, zeros, lanes * sizeof *zeros);
 }
 
-inlined void square(Table table, int64_t first, const int64_t lanes, const int all_finite,
-                    Columns *found) {
-    double squares[LANES] = {0}, center[LANES];
-    memcpy(center, found->center + first, lanes * sizeof *center);
-    for (int64_t row = 0; row < table.rows; row++) {
-        const float *value = table.values + row * table.stride + first;
-        for (int64_t lane = 0; lane < lanes; lane++) {
-            const int known = all_finite || is_finite(value + lane);
-            const double apart = known ? value[lane] - center[lane] : 0;
-            squares[lane] += apart * apart;
-        }
-    }
-    memcpy(found->squares + first, squares, lanes * sizeof *squares);
-}
-
-typedef void Pass(Table, int64_t, const int64_t, const int, Columns *);
-
 /* All columns, LANES at a time, a number that the compiler knows; the last may be done twice. */
-inlined void in_lanes(Pass pass, Table table, int all_finite, Columns *found) {
+inlined void add_columns(Table table, int all_finite, Columns *found) {
     const int64_t last = table.width - LANES;
     if (last < 0) {
-        pass(table, 0, table.width, 0, found);
+        add(table, 0, table.width, 0, found);
     } else if (all_finite) {
         for (int64_t first = 0; first < table.width; first += LANES)
-            pass(table, lesser(first, last), LANES, 1, found);
+            add(table, lesser(first, last), LANES, 1, found);
     } else {
         for (int64_t first = 0; first < table.width; first += LANES)
-            pass(table, lesser(first, last), LANES, 0, found);
+            add(table, lesser(first, last), LANES, 0, found);
     }
 }
 
 /* The columns of each channel together, in its first column. */
 inlined void fold(Table table, Columns *found) {
-    for (int64_t times = table.channels; times < table.width; times += table.channels)
-        for (int64_t column = 0; column < table.channels; column++) {
-            const int64_t other = times + column;
+    for (int64_t times = table.width / table.channels; times > 1;) {
+        const int64_t half = (times + 1) / 2, apart = half * table.channels;
+        for (int64_t column = 0; column < (times - half) * table.channels; column++) {
+            const int64_t other = column + apart;
             const float low = found->lowest[other], high = found->highest[other];
             found->lowest[column] = low < found->lowest[column] ? low : found->lowest[column];
             found->highest[column] = high > found->highest[column] ? high : found->highest[column];
             found->sum[column] += found->sum[other];
+            found->squares[column] += found->squares[other];
             found->finite[column] += found->finite[other];
             found->zeros[column] += found->zeros[other];
         }
-}
-
-inlined void find_centers(Table table, Columns *found) {
-    for (int64_t column = 0; column < table.channels; column++)
-        found->center[column] = found->sum[column] / (double)greater(found->finite[column], 1);
-    for (int64_t times = table.channels; times < table.width; times += table.channels)
-        memcpy(found->center + times, found->center, table.channels * sizeof *found->center);
-}
-
-inlined void fold_squares(Table table, Columns *found) {
-    for (int64_t times = table.channels; times < table.width; times += table.channels)
-        for (int64_t column = 0; column < table.channels; column++)
-            found->squares[column] += found->squares[times + column];
-}
-
-/* As Chan, Golub and LeVeque, see statistics.py. */
-inlined void combine(Table table, const Columns *found, Channels known, float *highest) {
-    const int64_t all = table.rows * (table.width / table.channels);
-    for (int64_t channel = 0; channel < table.channels; channel++) {
-        const double before = (double)known.count[channel], finite = found->finite[channel];
-        const double share = finite / (before + finite > 1 ? before + finite : 1);
-        const double apart = found->center[channel] - known.mean[channel];
-        const float low = found->lowest[channel], high = found->highest[channel];
-        known.mean[channel] += apart * share;
-        known.squares[channel] += found->squares[channel] + apart * apart * (before * share);
-        known.minimum[channel] = low < known.minimum[channel] ? low : known.minimum[channel];
-        known.maximum[channel] = high > known.maximum[channel] ? high : known.maximum[channel];
-        known.count[channel] += found->finite[channel];
-        known.zeros[channel] += found->zeros[channel];
-        known.not_finite[channel] += all - found->finite[channel];
-        if (highest) highest[channel] = high > highest[channel] ? high : highest[channel];
+        times = half;
     }
 }
 
-/* At most VALUES_AT_ONCE; returns whether all are finite. Bins hold their lower edge: below zero
- * that is the one far from it. */
-inlined int count_pairs(const float *values, int64_t length, Pairs *pairs) {
-    uint8_t bins[VALUES_AT_ONCE + 1];
-    int32_t largest = 0;
+inlined void add_to(Found all, const Columns *found, int64_t channels, float *highest) {
+    for (int64_t channel = 0; channel < channels; channel++) {
+        const float low = found->lowest[channel], high = found->highest[channel];
+        all.lowest[channel] = low < all.lowest[channel] ? low : all.lowest[channel];
+        all.highest[channel] = high > all.highest[channel] ? high : all.highest[channel];
+        all.sum[channel] += found->sum[channel];
+        all.squares[channel] += found->squares[channel];
+        all.finite[channel] += found->finite[channel];
+        all.zeros[channel] += found->zeros[channel];
+        highest[channel] = high > highest[channel] ? high : highest[channel];
+    }
+}
+
+/* Bins hold their lower edge: below zero that is the one far from it. */
+inlined void find_bins(const float *values, int64_t length, uint16_t *bins) {
     for (int64_t at = 0; at < length; at++) {
         const int32_t bits = bits_of(values + at), sign = bits >> 31, magnitude = bits & INT32_MAX;
         int32_t step = ((magnitude + sign) >> SHIFT) - BELOW_FIRST;
-        largest = magnitude > largest ? magnitude : largest;
         step = step < 0 ? 0 : step;
         step = step > ZERO_BIN ? ZERO_BIN : step;
         step = (step ^ sign) - sign; /* negated where the sign is set */
-        bins[at] = (uint8_t)(magnitude < INFINITE ? step + ZERO_BIN : NO_BIN);
+        bins[at] = (uint16_t)(magnitude < INFINITE ? step + ZERO_BIN : NO_BIN);
     }
-    bins[length] = NO_BIN;
-    int64_t at = 0;
-    for (; at + 2 < length; at += 4) {
-        pairs->even[bins[at]][bins[at + 1]]++;
-        pairs->odd[bins[at + 2]][bins[at + 3]]++;
-    }
-    if (at < length) pairs->even[bins[at]][bins[at + 1]]++;
-    return largest < INFINITE;
 }
 
-inlined int count_rows(Table table, Pairs *pairs) {
-    if (table.stride == table.width)
-        return count_pairs(table.values, table.rows * table.width, pairs);
-    int all_finite = 1;
-    for (int64_t row = 0; row < table.rows; row++)
-        all_finite &= count_pairs(table.values + row * table.stride, table.width, pairs);
+/* The same where all are finite, from their upper halves, in half the time; returns the largest
+ * magnitude's bits. Below zero these are one step nearer to it, which negative zero alone passes. */
+inlined int32_t find_bins_of_finite(const float *values, int64_t length, uint16_t *bins) {
+    int32_t largest = 0;
+    for (int64_t at = 0; at < length; at++) {
+        const int32_t bits = bits_of(values + at), whole = bits & INT32_MAX;
+        largest = whole > largest ? whole : largest;
+        const int16_t half = (int16_t)((uint32_t)(bits + (bits >> 31)) >> 16);
+        const int16_t sign = half >> 15, magnitude = half & INT16_MAX;
+        int16_t step = (int16_t)((magnitude >> (SHIFT - 16)) - BELOW_FIRST);
+        step = step < 0 ? 0 : step;
+        step = step > ZERO_BIN ? ZERO_BIN : step;
+        step = magnitude == INT16_MAX ? 0 : step; /* negative zero */
+        bins[at] = (uint16_t)((step ^ sign) - sign + ZERO_BIN);
+    }
+    return largest;
+}
+
+/* At most COUNTED_AT_ONCE; returns whether all are finite. */
+inlined int count_some(const float *values, int64_t length, Pairs *pairs) {
+    uint16_t bins[COUNTED_AT_ONCE + 1], cells[COUNTED_AT_ONCE / 2];
+    const int all_finite = find_bins_of_finite(values, length, bins) < INFINITE;
+    if (!all_finite) find_bins(values, length, bins);
+    bins[length] = NO_BIN;
+    const int64_t couples = (length + 1) / 2;
+    for (int64_t at = 0; at < couples; at++)
+        cells[at] = (uint16_t)(bins[2 * at] * (BINS + 1) + bins[2 * at + 1]);
+    uint32_t *even = pairs->even[0], *odd = pairs->odd[0];
+    int64_t at = 0;
+    for (; at + 1 < couples; at += 2) {
+        even[cells[at]]++;
+        odd[cells[at + 1]]++;
+    }
+    if (at < couples) even[cells[at]]++;
     return all_finite;
 }
 
-/* `highest`, of each channel, may be missing. */
-for_each_processor static void take_in_table(Table table, Channels known, Pairs *pairs,
-                                             float *highest) {
-    Columns found;
-    const int all_finite = count_rows(table, pairs);
-    in_lanes(add, table, all_finite, &found);
-    fold(table, &found);
-    find_centers(table, &found);
-    in_lanes(square, table, all_finite, &found);
-    fold_squares(table, &found);
-    combine(table, &found, known, highest);
+/* Counts the values; returns whether all are finite. */
+for_each_processor static int count(const float *values, int64_t length, Pairs *pairs) {
+    int all_finite = 1;
+    for (int64_t first = 0; first < length; first += COUNTED_AT_ONCE)
+        all_finite &= count_some(values + first, lesser(length - first, COUNTED_AT_ONCE), pairs);
+    return all_finite;
 }
 
-static Channels from_channel(Channels known, int64_t first) {
-    return (Channels){known.mean + first,      known.squares + first, known.minimum + first,
-                      known.maximum + first,   known.count + first,   known.zeros + first,
-                      known.not_finite + first};
+for_each_processor static void add_table(Table table, int all_finite, Found all, float *highest) {
+    Columns found;
+    add_columns(table, all_finite, &found);
+    fold(table, &found);
+    add_to(all, &found, table.channels, highest);
+}
+
+static Found from_channel(Found all, int64_t first) {
+    return (Found){all.sum + first,   all.squares + first, all.finite + first,
+                   all.zeros + first, all.lowest + first,  all.highest + first};
 }
 
 /* Few channels make columns several times over, until these fill the lanes or nearly so. */
-static void take_in_few(const float *values, int64_t rows, int64_t channels, Channels known,
-                        Pairs *pairs, float *highest) {
+static void add_few(const float *values, int64_t rows, int64_t channels, int all_finite, Found all,
+                    float *highest) {
     int64_t times = 1;
     while (times * channels % LANES && 2 * times * channels <= WIDEST) times *= 2;
     times = lesser(times, rows);
     const int64_t width = times * channels, left = rows % times;
     const Table table = {values, rows / times, width, width, channels};
-    take_in_table(table, known, pairs, highest);
+    add_table(table, all_finite, all, highest);
     if (left == 0) return;
     values += (rows - left) * channels;
     const Table last = {values, 1, left * channels, left * channels, channels};
-    take_in_table(last, known, pairs, highest);
+    add_table(last, all_finite, all, highest);
 }
 
 static int64_t rows_at_once(int64_t channels) { return VALUES_AT_ONCE / lesser(channels, WIDEST); }
 
 /* At most `rows_at_once`. */
-static void take_in_rows(const float *values, int64_t rows, int64_t channels, Channels known,
+static void take_in_some(const float *values, int64_t rows, int64_t channels, Found all,
                          Pairs *pairs, float *highest) {
+    const int all_finite = count(values, rows * channels, pairs);
     if (channels < WIDEST) {
-        take_in_few(values, rows, channels, known, pairs, highest);
+        add_few(values, rows, channels, all_finite, all, highest);
         return;
     }
     for (int64_t first = 0; first < channels; first += WIDEST) {
         const int64_t width = lesser(channels - first, WIDEST);
         const Table table = {values + first, rows, channels, width, width};
-        take_in_table(table, from_channel(known, first), pairs,
-                      highest ? highest + first : highest);
+        add_table(table, all_finite, from_channel(all, first), highest + first);
     }
 }
 
-static void add_pairs(const Pairs *pairs, int64_t *histogram) {
+/* `(rows, channels)`. */
+static void take_in_rows(const float *values, int64_t rows, int64_t channels, Found all,
+                         Pairs *pairs, float *highest) {
+    const int64_t step = rows_at_once(channels);
+    for (int64_t first = 0; first < rows; first += step)
+        take_in_some(values + first * channels, lesser(rows - first, step), channels, all, pairs,
+                     highest);
+}
+
+/* Leaves the tables empty for the next call. */
+static void add_pairs(Pairs *pairs, int64_t *histogram) {
     int64_t counts[BINS + 1] = {0};
     for (int one = 0; one <= BINS; one++)
         for (int other = 0; other <= BINS; other++) {
@@ -275,80 +282,152 @@ static void add_pairs(const Pairs *pairs, int64_t *histogram) {
             counts[other] += many;
         }
     for (int bin = 0; bin < BINS; bin++) histogram[bin] += counts[bin];
+    memset(pairs, 0, sizeof *pairs);
 }
 
-for_each_processor static void find_highest(const float *values, int64_t positions,
-                                            int64_t channels, float *highest) {
+static void forget(float *highest, int64_t channels) {
+    for (int64_t channel = 0; channel < channels; channel++) highest[channel] = -INFINITY;
+}
+
+for_each_processor static const float *find_highest(const float *values, int64_t positions,
+                                                    int64_t channels, float *highest) {
+    forget(highest, channels);
     for (int64_t position = 0; position < positions; position++)
         for (int64_t channel = 0; channel < channels; channel++) {
             const float *value = values + position * channels + channel;
             const float high = is_finite(value) ? *value : -INFINITY;
             highest[channel] = high > highest[channel] ? high : highest[channel];
         }
+    return highest;
 }
 
-/* Lets a sample in where its maximum is above the least that is kept; forgets the maxima. */
-for_each_processor static void let_in(int64_t sample, int64_t channels, float *highest, Top top) {
-    const double *least = top.values + (top.kept - 1) * channels;
+for_each_processor static int any_above(const float *highest, const float *least,
+                                        int64_t channels) {
     int any = 0;
     for (int64_t channel = 0; channel < channels; channel++)
         any |= highest[channel] > least[channel];
-    for (int64_t channel = 0; any && channel < channels; channel++) {
-        const double high = highest[channel];
-        if (!(high > least[channel])) continue;
-        int64_t place = (top.kept - 1) * channels + channel;
+    return any;
+}
+
+/* Lets a sample in where its maximum is finite and above the least that is kept. */
+static void let_in(int64_t sample, int64_t channels, const float *highest, Top top) {
+    for (int64_t channel = 0; channel < channels; channel++) {
+        const float high = highest[channel];
+        if (!(high > top.least[channel]) || !is_finite(&high)) continue;
+        const int64_t last = (top.kept - 1) * channels + channel;
+        int64_t place = last;
         for (; place >= channels && high > top.values[place - channels]; place -= channels) {
             top.values[place] = top.values[place - channels];
             top.samples[place] = top.samples[place - channels];
         }
         top.values[place] = high;
         top.samples[place] = sample;
+        top.least[channel] = (float)top.values[last];
     }
-    for (int64_t channel = 0; channel < channels; channel++) highest[channel] = -INFINITY;
-}
-
-/* One sample of `(positions, channels)`. */
-static void take_in_sample(const float *values, int64_t positions, int64_t channels, Channels known,
-                           Pairs *pairs, float *highest) {
-    const int64_t rows = rows_at_once(channels);
-    for (int64_t first = 0; first < positions; first += rows)
-        take_in_rows(values + first * channels, lesser(positions - first, rows), channels, known,
-                     pairs, highest);
 }
 
 /* One sample of `(positions, channels, inner)`: the values of a channel are neighbours. */
 static void take_in_inner(const float *values, int64_t positions, int64_t channels, int64_t inner,
-                          Channels known, Pairs *pairs, float *highest) {
+                          Found all, Pairs *pairs, float *highest) {
     for (int64_t position = 0; position < positions; position++)
         for (int64_t channel = 0; channel < channels; channel++, values += inner)
-            take_in_sample(values, inner, 1, from_channel(known, channel), pairs,
-                           highest + channel);
+            take_in_rows(values, inner, 1, from_channel(all, channel), pairs, highest + channel);
+}
+
+/* Sums become means, and squares those of deviations from them; returns whether these are lost
+ * beside the squares of the means. */
+static int center(Found all, int64_t channels) {
+    int is_lost = 0;
+    for (int64_t channel = 0; channel < channels; channel++) {
+        const double mean = all.sum[channel] / (double)greater(all.finite[channel], 1);
+        const double offset = all.sum[channel] * mean;
+        all.squares[channel] -= offset;
+        is_lost |= all.squares[channel] * MOST_OFFSET < offset;
+        all.sum[channel] = mean;
+    }
+    return is_lost;
+}
+
+/* Squares of deviations, of `(rows, channels)`. */
+for_each_processor static void square_rows(const float *values, int64_t rows, int64_t channels,
+                                           const double *mean, double *squares) {
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t channel = 0; channel < channels; channel++, values++) {
+            const double apart = is_finite(values) ? *values - mean[channel] : 0;
+            squares[channel] += apart * apart;
+        }
+}
+
+/* The same of `(rows, channels, inner)`. */
+static void square(const float *values, int64_t rows, int64_t channels, int64_t inner, Found all) {
+    memset(all.squares, 0, channels * sizeof *all.squares);
+    if (inner == 1) {
+        square_rows(values, rows, channels, all.sum, all.squares);
+        return;
+    }
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t channel = 0; channel < channels; channel++, values += inner)
+            square_rows(values, inner, 1, all.sum + channel, all.squares + channel);
+}
+
+/* As Chan, Golub and LeVeque, see statistics.py; `size` is how many values a channel has. */
+static void combine(Found all, int64_t size, int64_t channels, Channels known) {
+    for (int64_t channel = 0; channel < channels; channel++) {
+        const double before = (double)known.count[channel], finite = (double)all.finite[channel];
+        const double share = finite / (before + finite > 1 ? before + finite : 1);
+        const double apart = all.sum[channel] - known.mean[channel];
+        const float low = all.lowest[channel], high = all.highest[channel];
+        known.mean[channel] += apart * share;
+        known.squares[channel] += all.squares[channel] + apart * apart * (before * share);
+        known.minimum[channel] = low < known.minimum[channel] ? low : known.minimum[channel];
+        known.maximum[channel] = high > known.maximum[channel] ? high : known.maximum[channel];
+        known.count[channel] += all.finite[channel];
+        known.zeros[channel] += all.zeros[channel];
+        known.not_finite[channel] += size - all.finite[channel];
+    }
+}
+
+/* Samples of `(positions, channels)`, whose largest values of all are `highest`. */
+static void let_in_some(const float *values, int64_t first, int64_t samples, int64_t positions,
+                        int64_t channels, float *highest, Top top) {
+    if (!top.kept || !any_above(highest, top.least, channels)) return;
+    for (int64_t sample = 0; sample < samples; sample++, values += positions * channels) {
+        const float *maxima = values;
+        if (samples == 1)
+            maxima = highest;
+        else if (positions > 1)
+            maxima = find_highest(values, positions, channels, highest);
+        if (any_above(maxima, top.least, channels))
+            let_in(first + sample, channels, maxima, top);
+    }
 }
 
 /* What the arrays are is said in scan.py. */
 void actscope_scan(const float *values, const int64_t *shape, double *floats, int64_t *integers,
-                   int64_t *histogram, float *highest, Pairs *pairs) {
+                   int64_t *histogram, double *sums, int64_t *counts, float *extremes,
+                   Pairs *pairs) {
     const int64_t samples = shape[0], positions = shape[1], channels = shape[2], inner = shape[3];
     const int64_t first = shape[4], size = positions * channels * inner;
     const Channels known = {
         floats,   floats + channels,   floats + 2 * channels,  floats + 3 * channels,
         integers, integers + channels, integers + 2 * channels};
-    const Top top = {floats + 4 * channels, integers + 3 * channels, shape[5]};
-    const int64_t together = inner == 1 && (positions < FEW_POSITIONS || size < FEW_VALUES)
-                                 ? greater(rows_at_once(channels) / positions, 1)
-                                 : 1;
-    for (int64_t sample = 0; sample < samples; sample++, values += size) {
-        if (together > 1) {
-            if (sample % together == 0)
-                take_in_rows(values, lesser(samples - sample, together) * positions, channels,
-                             known, pairs, NULL);
-            find_highest(values, positions, channels, highest);
-        } else if (inner > 1) {
-            take_in_inner(values, positions, channels, inner, known, pairs, highest);
-        } else {
-            take_in_sample(values, positions, channels, known, pairs, highest);
-        }
-        if (top.kept) let_in(first + sample, channels, highest, top);
+    const Found all = {sums,     sums + channels,    counts, counts + channels,
+                       extremes, extremes + channels};
+    float *highest = extremes + 2 * channels;
+    const Top top = {floats + 4 * channels, integers + 3 * channels, shape[5],
+                     extremes + 3 * channels};
+    const int64_t together = inner > 1 ? 1 : greater(rows_at_once(channels) / positions, 1);
+    for (int64_t sample = 0; sample < samples; sample += together) {
+        const float *block = values + sample * size;
+        const int64_t several = lesser(samples - sample, together);
+        forget(highest, channels);
+        if (inner > 1)
+            take_in_inner(block, positions, channels, inner, all, pairs, highest);
+        else
+            take_in_rows(block, several * positions, channels, all, pairs, highest);
+        let_in_some(block, first + sample, several, positions, channels, highest, top);
     }
     add_pairs(pairs, histogram);
+    if (center(all, channels)) square(values, samples * positions, channels, inner, all);
+    combine(all, samples * positions * inner, channels, known);
 }

@@ -6,6 +6,7 @@
 
 import ctypes
 import sys
+import threading
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -20,6 +21,7 @@ from actscope.histogram import BINS
 Rows = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.uint32]
 
 LIBRARY = Path(__file__).with_name("libscan.so")
 """Where the compiled code is, under this name on every system."""
@@ -28,6 +30,7 @@ SOURCE = Path(__file__).with_name("scan.c")
 """What it is compiled from; its checksum is in the library, which must not be that of another."""
 
 _BINS_AND_NONE = BINS + 1
+_of_this_thread = threading.local()
 
 
 @cache
@@ -42,7 +45,7 @@ def _compiled() -> Callable[..., None] | None:
     except (OSError, ValueError):
         return None
     function: Any = library.actscope_scan
-    function.argtypes = [ctypes.c_void_p] * 7
+    function.argtypes = [ctypes.c_void_p] * 9
     function.restype = None
     return function  # type: ignore[no-any-return]
 
@@ -68,8 +71,21 @@ def take_in(
     """
     function = _compiled()
     assert function is not None, "asked for only where is_compiled()"
+    channels = values.shape[2]
     shape = np.array([*values.shape, first, len(floats) - 4], np.int64)
-    highest = np.full(values.shape[2], -np.inf, np.float32)
-    pairs = np.zeros((2, _BINS_AND_NONE, _BINS_AND_NONE), np.uint32)
-    arrays = (values, shape, floats, integers, histogram, highest, pairs)
+    sums, counts = np.zeros((2, channels)), np.zeros((2, channels), np.int64)
+    # The least and the greatest, room for those of a few samples, and the least that are kept.
+    extremes = np.full((4, channels), -np.inf, np.float32)
+    extremes[0] = np.inf
+    if len(floats) > 4:
+        extremes[3] = floats[-1]
+    arrays = (values, shape, floats, integers, histogram, sums, counts, extremes, _empty_pairs())
     function(*(array.ctypes.data for array in arrays))
+
+
+def _empty_pairs() -> Counts:
+    """Room for counts of pairs of bins, which are none: each call leaves it as it was."""
+    if not hasattr(_of_this_thread, "pairs"):
+        _of_this_thread.pairs = np.zeros((2, _BINS_AND_NONE, _BINS_AND_NONE), np.uint32)
+    pairs: Counts = _of_this_thread.pairs
+    return pairs
