@@ -162,21 +162,10 @@ inlined void add_to(Found all, const Columns *found, int64_t channels, float *hi
     }
 }
 
-/* Bins hold their lower edge: below zero that is the one far from it. */
-inlined void find_bins(const float *values, int64_t length, uint16_t *bins) {
-    for (int64_t at = 0; at < length; at++) {
-        const int32_t bits = bits_of(values + at), sign = bits >> 31, magnitude = bits & INT32_MAX;
-        int32_t step = ((magnitude + sign) >> SHIFT) - BELOW_FIRST;
-        step = step < 0 ? 0 : step;
-        step = step > ZERO_BIN ? ZERO_BIN : step;
-        step = (step ^ sign) - sign; /* negated where the sign is set */
-        bins[at] = (uint16_t)(magnitude < INFINITE ? step + ZERO_BIN : NO_BIN);
-    }
-}
-
-/* The same where all are finite, from their upper halves, in half the time; returns the largest
- * magnitude's bits. Below zero these are one step nearer to it, which negative zero alone passes. */
-inlined int32_t find_bins_of_finite(const float *values, int64_t length, uint16_t *bins) {
+/* Bins of what is finite, from the upper half of each value, sixteen bits at a time; returns the
+ * largest magnitude's bits. Bins hold their lower edge, below zero the one far from it: there a
+ * value is taken one step nearer to zero, which negative zero alone passes. */
+inlined int32_t find_bins(const float *values, int64_t length, uint16_t *bins) {
     int32_t largest = 0;
     for (int64_t at = 0; at < length; at++) {
         const int32_t bits = bits_of(values + at), whole = bits & INT32_MAX;
@@ -195,8 +184,9 @@ inlined int32_t find_bins_of_finite(const float *values, int64_t length, uint16_
 /* At most COUNTED_AT_ONCE; returns whether all are finite. */
 inlined int count_some(const float *values, int64_t length, Pairs *pairs) {
     uint16_t bins[COUNTED_AT_ONCE + 1], cells[COUNTED_AT_ONCE / 2];
-    const int all_finite = find_bins_of_finite(values, length, bins) < INFINITE;
-    if (!all_finite) find_bins(values, length, bins);
+    const int all_finite = find_bins(values, length, bins) < INFINITE;
+    for (int64_t at = 0; !all_finite && at < length; at++)
+        bins[at] = is_finite(values + at) ? bins[at] : NO_BIN;
     bins[length] = NO_BIN;
     const int64_t couples = (length + 1) / 2;
     for (int64_t at = 0; at < couples; at++)
