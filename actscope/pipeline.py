@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from actscope.channel import Channel, ChannelClosedError
 from actscope.errors import ActscopeError, ModelError, first_line
 from actscope.feed import pad
+from actscope.freed_memory import keeping_freed_memory
 from actscope.protocol import Array, Fetched, Step
 
 BATCHES_READ_AHEAD = 1
@@ -99,6 +100,7 @@ class WritingThread:
             raise self._errors[0]
 
 
+@keeping_freed_memory()
 def record(
     batches: Iterable[Batch],
     step: Step,

@@ -17,6 +17,7 @@ from actscope_keras.capture import (
     layer_under_way,
 )
 from actscope_keras.torch_in_place import OwnResult, add_in_place, can_hold_sum
+from actscope_keras.torch_letting_go import letting_go
 from actscope_keras.torch_pooling import is_slow, max_pool
 
 COPYING = "_transpose_spatial_inputs"
@@ -25,6 +26,7 @@ COPYING = "_transpose_spatial_inputs"
 
 def faster_operations() -> Iterator[Replacement]:
     """What to replace while captures are under way."""
+    yield from letting_go()
     if hasattr(nn, COPYING):  # Keras's own, which it may drop
         yield nn, COPYING, _viewing
     yield nn, "max_pool", _pooling
