@@ -2,7 +2,7 @@
 
 Keras keeps what every layer of a functional model returned until the pass ends. A compiler sees
 what is still needed; PyTorch runs eagerly, and holds all: 5.5 GB for 32 pictures in ResNet50
-instead of 2.2 to 2.5 (see benchmarks/RESULTS.md), and memory used once is slower than memory used again.
+instead of 2.2 (see benchmarks/RESULTS.md). Memory used once is slower than memory used again.
 """
 
 import threading
