@@ -10,9 +10,11 @@ import pytest
 from actscope import freed_memory
 from actscope.freed_memory import KEEPING, RETURNING, keeping_freed_memory
 
+PAGES = 10 * 2**27 // os.sysconf("SC_PAGE_SIZE")
+"""Of the ten blocks that are filled."""
+
 FAULTS_OF_LARGE_BLOCKS = """
 import ctypes, resource
-from contextlib import nullcontext
 from actscope.freed_memory import keeping_freed_memory
 
 libc = ctypes.CDLL(None)
@@ -56,10 +58,9 @@ def settings(monkeypatch):
 
 @pytest.mark.skipif(not freed_memory._is_glibc(), reason="another malloc")
 def test_large_blocks_are_used_again_and_then_given_back():
-    pages = 10 * 2**27 // os.sysconf("SC_PAGE_SIZE")
     kept, after = faults()
-    assert kept < pages / 20
-    assert after > pages / 20 or _has_large_pages()
+    assert kept < PAGES / 20
+    assert after > PAGES / 20 or _has_large_pages()
 
 
 def _has_large_pages():
@@ -73,8 +74,7 @@ def _has_large_pages():
 )
 def test_who_chose_settings_keeps_them(chosen):
     kept, _ = faults(**chosen)
-    pages = 10 * 2**27 // os.sysconf("SC_PAGE_SIZE")
-    assert kept > pages / 20 or _has_large_pages()
+    assert kept > PAGES / 20 or _has_large_pages()
 
 
 def test_the_last_of_several_runs_gives_back(settings):

@@ -71,7 +71,7 @@ def _using(original: Operation) -> Operation:
     @wraps(original)
     def fill_in(self: Any, tensors: dict[int, Any]) -> Any:
         taken = original(self, tensors)
-        if current_capture() is not None and _runs.left:
+        if _runs.left:  # of this thread, and there only where a capture is under way
             left = _runs.left[-1]
             for used in map(id, self.keras_tensors):
                 left[used] -= 1
