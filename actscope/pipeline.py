@@ -19,7 +19,7 @@ from actscope.freed_memory import keeping_freed_memory
 from actscope.protocol import Array, Fetched, Step
 
 BATCHES_READ_AHEAD = 1
-BATCHES_TO_WRITE = 2
+BATCHES_TO_WRITE = 1
 
 Item = TypeVar("Item")
 Batch = tuple[Array, ...]
