@@ -6,6 +6,7 @@ benchmarks/RESULTS.md). Sums and matrix products, which it computes well, stay w
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,19 +24,26 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled function.
+    """A function that is compiled, or still being compiled.
 
     Attributes:
-        call: takes the arguments, gives the results.
+        executable: takes the arguments, gives the results.
         has_effects: whether it does more than that, such as calling Python in a certain order.
     """
 
-    call: Callable[..., Any]
+    executable: Future[Callable[..., Any]]
     has_effects: bool
+
+    def call(self, *arguments: Any) -> Any:
+        """Compute, once it is compiled; raises what went wrong while it was."""
+        return self.executable.result()(*arguments)
 
 
 def compiled(function: Callable[..., Any], *arguments: Any, donated: int) -> Compiled:
     """The function, compiled for arguments of these shapes.
+
+    It is traced at once. XLA then compiles in a thread, where it holds no lock of Python's: the
+    file is laid out meanwhile.
 
     Args:
         function: takes and returns trees of arrays.
@@ -50,7 +58,10 @@ def compiled(function: Callable[..., Any], *arguments: Any, donated: int) -> Com
         return structure.unflatten(flat(*jax.tree.leaves(arguments)))
 
     lowered = jax.jit(run, donate_argnums=donated, keep_unused=True).lower(*arguments)
-    return Compiled(_compiled(lowered), bool(traced.effects))
+    thread = ThreadPoolExecutor(1, "actscope-compile")
+    executable = thread.submit(_compiled, lowered)
+    thread.shutdown(wait=False)
+    return Compiled(executable, bool(traced.effects))
 
 
 def _compiled(lowered: Any) -> Any:

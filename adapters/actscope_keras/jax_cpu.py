@@ -128,8 +128,9 @@ class CpuStep:
         """Run the batch; this returns before it is done."""
         # The weights are read every time: `fit` and `predict` donate the buffers they were given.
         values = self._values()
-        # Made here, where JAX's settings for the caller's thread hold, such as 64 bits.
-        arrays = [jnp.asarray(array) for array in staged]
+        # Made here, where JAX's settings for the caller's thread hold, such as 64 bits. What
+        # `jnp.asarray` does instead is compiled first, and copies.
+        arrays = jax.device_put(staged)
         spares = [one.spare() for one in self._lent.values()]
         return self._threads.submit(self._run, values, arrays, spares)
 
